@@ -1,0 +1,122 @@
+//! The files of a private cluster.
+
+use crate::PostgresError;
+use crate::account::Account;
+use rand::Rng;
+use sha2::{Digest, Sha256};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Longest path of a socket's directory: 107 bytes less `/.s.PGSQL.5432.lock`.
+const SOCKET_DIR_MAX: usize = 85;
+
+/// Where everything is.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    /// Our directory.
+    pub(crate) root: PathBuf,
+    /// The cluster itself (PGDATA).
+    pub(crate) data: PathBuf,
+    /// The cluster while it is being made; renamed to `data` when it is complete and on disk.
+    pub(crate) fresh: PathBuf,
+    /// Password of the superuser.
+    pub(crate) password: PathBuf,
+    /// PostgreSQL's log.
+    pub(crate) log: PathBuf,
+    /// Directory of the socket.
+    pub(crate) socket_dir: PathBuf,
+}
+
+impl Layout {
+    /// Makes our directory, if need be, and says where its files are.
+    pub(crate) fn prepare(root: &Path, account: Account) -> Result<Self, PostgresError> {
+        fs::create_dir_all(root).map_err(PostgresError::io("cannot create", root))?;
+        let root = root.canonicalize().map_err(PostgresError::io("cannot resolve", root))?;
+        account.check_way(&root)?;
+        let run = root.join("run");
+        let socket_dir = if run.as_os_str().len() <= SOCKET_DIR_MAX {
+            run
+        } else {
+            let digest = hex::encode(Sha256::digest(root.as_os_str().as_encoded_bytes()));
+            PathBuf::from(format!("/tmp/storewide-{}-{}", account.uid(), &digest[..16]))
+        };
+        private_directory(&socket_dir, account)?;
+        Ok(Self {
+            data: root.join("data"),
+            fresh: root.join("data.new"),
+            password: root.join("password"),
+            log: root.join("postgres.log"),
+            socket_dir,
+            root,
+        })
+    }
+
+    /// Takes the lock that keeps a second process away; it is freed when the file is dropped or the process dies.
+    pub(crate) fn lock(&self) -> Result<File, PostgresError> {
+        let path = self.root.join("lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(PostgresError::io("cannot open", &path))?;
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| PostgresError::InUse(self.root.clone()))?;
+        Ok(file)
+    }
+
+    /// The major version of the cluster, if there is one.
+    pub(crate) fn major(&self) -> Option<u32> {
+        fs::read_to_string(self.data.join("PG_VERSION")).ok()?.trim().parse().ok()
+    }
+
+    /// The superuser's password; made up at the first call, on disk before it returns.
+    pub(crate) fn read_or_make_password(&self) -> Result<String, PostgresError> {
+        match fs::read_to_string(&self.password) {
+            Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(PostgresError::io("cannot read", &self.password)(error)),
+        }
+        let mut bytes = [0_u8; 24];
+        rand::rng().fill(&mut bytes);
+        let password = hex::encode(bytes);
+        let draft = self.root.join("password.new");
+        write_private(&draft, password.as_bytes())?;
+        fs::rename(&draft, &self.password).map_err(PostgresError::io("cannot rename", &draft))?;
+        sync_directory(&self.root)?;
+        Ok(password)
+    }
+}
+
+/// Writes a file that only its owner can read, and flushes it.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), PostgresError> {
+    let failed = |error| PostgresError::io("cannot write", path)(error);
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path).map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)
+}
+
+/// Makes the names in a directory durable.
+pub(crate) fn sync_directory(path: &Path) -> Result<(), PostgresError> {
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(PostgresError::io("cannot flush", path))
+}
+
+/// A directory that only the account may enter. One that belongs to somebody else is refused: its owner could stand between us
+/// and PostgreSQL.
+fn private_directory(path: &Path, account: Account) -> Result<(), PostgresError> {
+    let failed = |error| PostgresError::io("cannot prepare", path)(error);
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => account.own(path)?,
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let meta = fs::symlink_metadata(path).map_err(failed)?;
+    if !meta.is_dir() || (meta.uid() != account.uid() && meta.uid() != rustix::process::geteuid().as_raw()) {
+        return Err(failed(std::io::Error::other("it belongs to somebody else; remove it")));
+    }
+    account.own(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(failed)
+}

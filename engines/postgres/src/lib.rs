@@ -1,0 +1,64 @@
+//! Engine: PostgreSQL.
+//!
+//! Takes: a data directory, or the URL of a server that somebody else runs. Gives: a private PostgreSQL cluster that starts,
+//! restarts when it dies and stops with the program; or a checked connection configuration. Never: turns fsync off; opens a
+//! TCP port; deletes a finished data directory; runs PostgreSQL as root.
+
+mod account;
+mod cluster;
+mod conf;
+mod error;
+mod external;
+mod initialise;
+mod installation;
+mod layout;
+mod postmaster;
+pub mod testing;
+mod wheel;
+
+pub use cluster::{Cluster, SUPERUSER};
+pub use error::PostgresError;
+pub use external::external;
+pub use installation::{Installation, OLDEST_MAJOR};
+pub use testing::Version;
+
+use std::path::PathBuf;
+
+/// Kinds of failures that the supervisor reports to its meter.
+pub mod metrics {
+    /// PostgreSQL ended though nobody asked it to.
+    pub const EXITED: &str = "postgres_exited";
+    /// A restart did not succeed.
+    pub const RESTART: &str = "postgres_restart";
+    /// Restarts that succeeded.
+    pub const RESTARTED: &str = "postgres_restarted";
+}
+
+/// How a private cluster is run.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Our directory: holds the cluster (`data`), the password, the log, the lock and, where its path is short enough, the socket.
+    pub data_dir: PathBuf,
+    /// Directory of the binaries `postgres` and `initdb`; found by [`Installation::find`] where it is not given.
+    pub bin_dir: Option<PathBuf>,
+    /// `shared_buffers`, in MiB. Small, since PostgreSQL shares a laptop with all else.
+    pub shared_buffers_mb: u32,
+    /// WAL that a replication slot may hold back, in MiB; by default 10 GiB or a fifth of the disk, whichever is less.
+    pub max_slot_wal_keep_mb: Option<u64>,
+    /// `max_connections`.
+    pub max_connections: u32,
+}
+
+impl Settings {
+    /// The defaults, in a directory.
+    #[must_use]
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            bin_dir: None,
+            shared_buffers_mb: 64,
+            max_slot_wal_keep_mb: None,
+            max_connections: 100,
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! The OpenAPI 3.1 document of the door, made of the same types that read and write the bodies.
+
+use crate::batch::{BatchLine, LineResult, Summary};
+use crate::keys::{MadeKey, NewKey, Opens};
+use crate::kind;
+use crate::records::{PAGE_MAX, Written};
+use oltp::Entity;
+use oltp::command::{
+    ConsentValue, Effect, IdentityValue, OrderLineValue, PaymentValue, PutMember, PutOrder, PutProduct, PutReturn,
+    PutSku, PutStore, ReturnLineValue,
+};
+use serde_json::{Value, json};
+use utoipa::OpenApi as _;
+use utoipa::openapi::path::{
+    HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathItem,
+};
+use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
+use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{Content, ContentBuilder, Header, OpenApi, Ref, RefOr, Required, Schema};
+
+/// Name of the security scheme.
+const SCHEME: &str = "key";
+const JSON: &str = "application/json";
+const LINES: &str = "application/x-ndjson";
+
+const ABOUT: &str = "Business facts in, records out. Authenticate with `Authorization: Bearer <key>`; a reader reads, a writer writes, \
+an admin makes keys.\n\n\
+A write is committed before it is answered. It creates or updates by your own number or code, so a repeat is harmless; with an \
+`Idempotency-Key` a repeat gets the first answer. The answer's `position` can be passed on as `at_least` to the reading doors, which \
+then wait until they have seen the write.\n\n\
+Errors are problem documents (RFC 9457) with a stable `code`, whether to `retry`, and a JSON `pointer` to the field.";
+
+#[derive(utoipa::OpenApi)]
+#[openapi(components(schemas(
+    PutStore,
+    PutProduct,
+    PutSku,
+    PutMember,
+    PutOrder,
+    PutReturn,
+    OrderLineValue,
+    PaymentValue,
+    ReturnLineValue,
+    IdentityValue,
+    ConsentValue,
+    Effect,
+    Written,
+    BatchLine,
+    LineResult,
+    Summary,
+    NewKey,
+    MadeKey,
+    Opens
+)))]
+struct Schemas;
+
+/// The document of this layer's doors; merge it with others' by [`OpenApi::merge`].
+#[must_use]
+pub fn openapi() -> OpenApi {
+    let mut document = Schemas::openapi();
+    document.info.title = "Storewide API".to_owned();
+    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    document.info.description = Some(ABOUT.to_owned());
+    let components = document.components.get_or_insert_default();
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("An API key: `storewide keys create`"))
+        .build();
+    components.add_security_scheme(SCHEME, SecurityScheme::Http(bearer));
+    components.schemas.insert("Problem".to_owned(), problem_schema());
+    components.schemas.insert("Record".to_owned(), record_schema());
+    components.schemas.insert("Page".to_owned(), page_schema());
+    for entity in Entity::ALL {
+        let path = format!("/api/v1/{}", kind::path(entity));
+        add(&mut document, &path, HttpMethod::Post, put(entity));
+        add(&mut document, &path, HttpMethod::Get, list(entity));
+        add(&mut document, &format!("{path}/{{id}}"), HttpMethod::Get, get(entity));
+    }
+    add(&mut document, "/api/v1/batch", HttpMethod::Post, batch());
+    add(&mut document, "/api/v1/keys", HttpMethod::Post, key_create());
+    add(
+        &mut document,
+        "/api/v1/keys",
+        HttpMethod::Get,
+        operation("keys", "keys_list", "List the keys, without their secrets", &["401", "403", "503"])
+            .response("200", answer("The keys", "Record"))
+            .build(),
+    );
+    add(
+        &mut document,
+        "/api/v1/keys/{id}",
+        HttpMethod::Delete,
+        operation(
+            "keys",
+            "keys_revoke",
+            "Revoke a key, at once here and within five seconds elsewhere",
+            &["401", "403", "404", "503"],
+        )
+        .parameter(parameter("id", ParameterIn::Path, "Id of the key", Type::String))
+        .response("200", answer("Revoked", "Record"))
+        .build(),
+    );
+    document
+}
+
+fn add(document: &mut OpenApi, path: &str, method: HttpMethod, operation: Operation) {
+    let item = PathItem::new(method, operation);
+    match document.paths.paths.get_mut(path) {
+        Some(known) => known.merge_operations(item),
+        None => drop(document.paths.paths.insert(path.to_owned(), item)),
+    }
+}
+
+/// An operation behind a key, with the problems that it may answer.
+fn operation(tag: &str, id: &str, summary: &str, problems: &[&str]) -> OperationBuilder {
+    let mut operation = OperationBuilder::new()
+        .tag(tag)
+        .operation_id(Some(id))
+        .summary(Some(summary))
+        .security(SecurityRequirement::new::<_, [&str; 0], &str>(SCHEME, []));
+    for status in problems {
+        operation = operation.response(*status, problem(status));
+    }
+    operation
+}
+
+fn put(entity: Entity) -> Operation {
+    let noun = entity.name();
+    let problems = ["400", "401", "403", "408", "409", "413", "415", "422", "503"];
+    let (schema, example) = body_of(entity);
+    let mut operation = operation(
+        kind::path(entity),
+        &format!("{noun}_put"),
+        &format!("Create or update {} {noun}", article(entity)),
+        &problems,
+    )
+    .request_body(Some(body(JSON, schema, &example)))
+    .response("201", written("Created"))
+    .response("200", written("Updated, or unchanged because it was so already or the update was older"));
+    for header in write_headers() {
+        operation = operation.parameter(header);
+    }
+    operation.build()
+}
+
+fn get(entity: Entity) -> Operation {
+    let noun = entity.name();
+    let id = match entity {
+        Entity::Order => "Our id, `source:order_no`, or the order number where one source only has it",
+        Entity::Return => "Our id, `source:return_no`, or the return number where one source only has it",
+        _ => "Our id, or your own number or code",
+    };
+    operation(
+        kind::path(entity),
+        &format!("{noun}_get"),
+        &format!("Get {} {noun}", article(entity)),
+        &["400", "401", "404", "503"],
+    )
+    .description(
+        matches!(entity, Entity::Member)
+            .then_some("Identities, names and birth dates are shown to writers and admins only."),
+    )
+    .parameter(parameter("id", ParameterIn::Path, id, Type::String))
+    .response("200", answer("The record", "Record"))
+    .build()
+}
+
+fn list(entity: Entity) -> Operation {
+    let path = kind::path(entity);
+    let query = |name, text| parameter(name, ParameterIn::Query, text, Type::String);
+    let limit = format!("Records on a page, 1 to {PAGE_MAX}; 100 when absent");
+    let mut operation = operation(
+        path,
+        &format!("{}_list", entity.name()),
+        &format!("List {path}, in the order in which they were made"),
+        &["400", "401", "422", "503"],
+    )
+    .parameter(query("cursor", "The `next` of the page before"))
+    .parameter(parameter("limit", ParameterIn::Query, &limit, Type::Integer))
+    .parameter(query("updated_since", "Changed at or after this time (RFC 3339)"))
+    .parameter(query("status", "Status; for stores the type, for SKUs active or inactive"));
+    if matches!(entity, Entity::Order | Entity::Return) {
+        operation = operation.parameter(query("member", "The member: our id or your number"));
+    }
+    operation.response("200", answer("A page", "Page")).build()
+}
+
+fn batch() -> Operation {
+    let lines: Vec<String> = [Entity::Store, Entity::Product, Entity::Sku]
+        .into_iter()
+        .map(|entity| json!({"type": entity.name(), "body": body_of(entity).1}).to_string())
+        .collect();
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("LineResult"))).build();
+    let mut operation = operation("batch", "batch", "Write many records, as lines", &["400", "401", "403", "415", "503"])
+        .description(Some(
+            "One JSON object a line, of any kinds, in any number. The answer has one line for each, in order, and a last line with \
+             `position`, `lines` and `failed`. A bad line is answered with its problem and harms no other. Read while you send: the \
+             server reads on only when its answers are taken. Whoever cannot, asks for `results=failed`.",
+        ))
+        .parameter(parameter("results", ParameterIn::Query, "all (default), or failed for the lines that failed only", Type::String))
+        .request_body(Some(body(LINES, "BatchLine", &Value::String(lines.join("\n")))))
+        .response("200", ResponseBuilder::new().description("A LineResult for each line, then a Summary").content(LINES, content).build());
+    for header in write_headers() {
+        operation = operation.parameter(header);
+    }
+    operation.build()
+}
+
+fn key_create() -> Operation {
+    operation(
+        "keys",
+        "keys_create",
+        "Make an API key or a write key; its secret is shown this once",
+        &["400", "401", "403", "413", "415", "422", "503"],
+    )
+    .request_body(Some(body(JSON, "NewKey", &json!({"name": "till-367", "kind": "api", "role": "writer"}))))
+    .response("201", answer("The key", "MadeKey"))
+    .build()
+}
+
+const fn article(entity: Entity) -> &'static str {
+    match entity {
+        Entity::Order => "an",
+        _ => "a",
+    }
+}
+
+fn write_headers() -> [Parameter; 3] {
+    let header = |name, text| {
+        ParameterBuilder::from(parameter(name, ParameterIn::Header, text, Type::String))
+            .required(Required::False)
+            .build()
+    };
+    [
+        header("Idempotency-Key", "1 to 255 visible characters; a repeat gets the first answer"),
+        header("X-Reason", "Why, for the audit log"),
+        header("X-Request-Id", "Your id of the request, for logs and the audit log"),
+    ]
+}
+
+fn parameter(name: &str, place: ParameterIn, text: &str, kind: Type) -> Parameter {
+    let required = if place == ParameterIn::Path { Required::True } else { Required::False };
+    let schema = ObjectBuilder::new().schema_type(kind).build();
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(place)
+        .required(required)
+        .description(Some(text))
+        .schema(Some(schema))
+        .build()
+}
+
+fn body(media: &str, schema: &str, example: &Value) -> RequestBody {
+    let content =
+        ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).example(Some(example.clone())).build();
+    RequestBodyBuilder::new().content(media, content).required(Some(Required::True)).build()
+}
+
+fn named(schema: &str) -> Content {
+    ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build()
+}
+
+fn answer(text: &str, schema: &str) -> Response {
+    ResponseBuilder::new().description(text).content(JSON, named(schema)).build()
+}
+
+fn written(text: &str) -> Response {
+    let mut header = Header::new(Object::with_type(Type::String));
+    header.description = Some("The position of the write".to_owned());
+    let mut response = answer(text, "Written");
+    response.headers.insert("Storewide-Position".to_owned(), header);
+    response
+}
+
+fn problem(status: &str) -> Response {
+    let text = match status {
+        "400" => "Not JSON, not UTF-8, or a bad header or query",
+        "401" => "No key, or one that is unknown, expired or revoked",
+        "403" => "The key's role may not do this",
+        "404" => "There is no such record",
+        "408" => "The body did not arrive in time",
+        "409" => "It contradicts what the store holds",
+        "413" => "The body is too large",
+        "415" => "Not the content type that this path takes",
+        "422" => "A field is missing, unknown, of the wrong type or not possible",
+        _ => "Busy or away; retry after `Retry-After` seconds with the same idempotency key",
+    };
+    ResponseBuilder::new().description(text).content("application/problem+json", named("Problem")).build()
+}
+
+fn problem_schema() -> RefOr<Schema> {
+    let text = |about: &str| ObjectBuilder::new().schema_type(Type::String).description(Some(about)).build();
+    ObjectBuilder::new()
+        .description(Some("What failed, whether to retry, and what to do (RFC 9457)."))
+        .property("type", text("`/problems/<code>`"))
+        .property("status", ObjectBuilder::new().schema_type(Type::Integer).description(Some("HTTP status")))
+        .property("title", text("The status' own phrase"))
+        .property("detail", text("What is wrong in this request, and what would be right"))
+        .property("code", text("Stable code, such as `oltp.unknown_sku`"))
+        .property(
+            "retry",
+            ObjectBuilder::new()
+                .schema_type(Type::Boolean)
+                .description(Some("Whether the same request may succeed later")),
+        )
+        .property("pointer", text("Where in the request, as a JSON pointer"))
+        .required("type")
+        .required("status")
+        .required("title")
+        .required("detail")
+        .required("code")
+        .required("retry")
+        .into()
+}
+
+fn record_schema() -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .description(Some(
+            "A record with our ids, the fields that were written, `row_version`, `created_at` and `updated_at`.",
+        ))
+        .schema_type(Type::Object)
+        .into()
+}
+
+fn page_schema() -> RefOr<Schema> {
+    let items = utoipa::openapi::schema::ArrayBuilder::new().items(Ref::from_schema_name("Record")).build();
+    ObjectBuilder::new()
+        .description(Some("A page of records."))
+        .property("items", items)
+        .property(
+            "next",
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .description(Some("Cursor of the next page; null on the last")),
+        )
+        .required("items")
+        .into()
+}
+
+/// Schema and example of the body that writes a record.
+pub(crate) fn body_of(entity: Entity) -> (&'static str, Value) {
+    match entity {
+        Entity::Store => (
+            "PutStore",
+            json!({"store_code": "367", "name": "Main Street", "timezone": "America/New_York", "country_code": "US"}),
+        ),
+        Entity::Product => (
+            "PutProduct",
+            json!({"product_code": "1039126", "title": "Ground coffee", "brand": "National", "department": "GROCERY", "category": "COFFEE"}),
+        ),
+        Entity::Sku => (
+            "PutSku",
+            json!({"sku_code": "1039126", "product_code": "1039126", "list_price_minor": 699, "currency": "USD"}),
+        ),
+        Entity::Member => (
+            "PutMember",
+            json!({"member_no": "household-1", "first_name": "Ann", "home_store_code": "367",
+                "identities": [{"kind": "email", "value": "ann@example.com"}],
+                "consents": [{"purpose": "marketing", "channel": "email", "status": "granted", "status_at": "2026-01-31T12:00:00Z"}]}),
+        ),
+        Entity::Order => (
+            "PutOrder",
+            json!({"source": "till", "order_no": "367-31198570044", "channel": "pos", "store_code": "367", "member_no": "household-1",
+                "placed_at": "2026-01-31T12:00:00Z", "currency": "USD",
+                "lines": [{"line_no": 1, "sku_code": "1039126", "quantity": "2", "unit_price_minor": 699, "discount_minor": 100}],
+                "payments": [{"payment_no": 1, "tender_type": "card", "amount_minor": 1298}]}),
+        ),
+        Entity::Return => (
+            "PutReturn",
+            json!({"source": "till", "return_no": "367-R-1", "order_source": "till", "order_no": "367-31198570044",
+                "returned_at": "2026-02-01T09:30:00Z", "lines": [{"line_no": 1, "quantity": "1"}]}),
+        ),
+    }
+}

@@ -1,0 +1,78 @@
+//! What can go wrong on the bus.
+
+/// A failure of the bus.
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    /// The topic does not exist.
+    #[error("topic `{0}` does not exist")]
+    UnknownTopic(String),
+    /// The topic has no such partition.
+    #[error("topic `{topic}` has no partition {partition}")]
+    UnknownPartition {
+        /// The topic.
+        topic: String,
+        /// The partition asked for.
+        partition: i32,
+    },
+    /// The offset was trimmed away or lies beyond the end.
+    #[error("offset {offset} of {topic}/{partition} is out of range: {low}..{high}")]
+    OffsetOutOfRange {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The offset asked for.
+        offset: i64,
+        /// First offset kept.
+        low: i64,
+        /// Next offset to be written.
+        high: i64,
+    },
+    /// The group has moved on: another member owns the partitions now. Join again.
+    #[error("group `{group}` is at generation {current}; this member holds {held}")]
+    StaleGeneration {
+        /// The group.
+        group: String,
+        /// The generation that the caller holds.
+        held: u64,
+        /// The generation of the group.
+        current: u64,
+    },
+    /// A topic exists with another number of partitions.
+    #[error("topic `{topic}` has {actual} partitions, not {wanted}")]
+    PartitionCount {
+        /// The topic.
+        topic: String,
+        /// Partitions that it has.
+        actual: i32,
+        /// Partitions asked for.
+        wanted: i32,
+    },
+    /// A record is larger than the limit.
+    #[error("record of {size} bytes for topic `{topic}` exceeds the limit of {limit} bytes")]
+    TooLarge {
+        /// The topic.
+        topic: String,
+        /// Size of the record.
+        size: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The call itself is wrong, such as a topic name with a space. It never succeeds: mend the caller.
+    #[error("invalid call: {0}")]
+    Invalid(String),
+    /// The engine failed; what was in flight is not acknowledged. Retry; if it stays, look at the disk.
+    #[error("bus engine: {0}")]
+    Engine(String),
+    /// The engine is shutting down.
+    #[error("the bus is closed")]
+    Closed,
+}
+
+impl BusError {
+    /// Whether the same call may succeed later without anybody doing anything.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Engine(_) | Self::StaleGeneration { .. })
+    }
+}

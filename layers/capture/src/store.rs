@@ -1,0 +1,101 @@
+//! What capture keeps in the state of the bus, in the same atomic commits as the records.
+
+use crate::{CaptureError, Position};
+use bus::{Bus, NewRecord, StateChange};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// Namespace of capture's state.
+pub const NAMESPACE: &str = "capture";
+
+const POSITION: &[u8] = b"position";
+const SNAPSHOT: &[u8] = b"snapshot";
+const GAPS: &[u8] = b"gaps";
+const TABLES: &[u8] = b"tables";
+
+/// The position, and the store that it is a position of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stored {
+    /// PostgreSQL's system identifier.
+    pub(crate) system: String,
+    /// The database.
+    pub(crate) database: String,
+    #[serde(flatten)]
+    pub(crate) position: Position,
+}
+
+/// A snapshot that has begun and is not complete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Unfinished {
+    /// Why it is taken.
+    pub(crate) reason: String,
+}
+
+/// How far the bus holds the store's changes; none before the first snapshot is complete.
+///
+/// # Errors
+/// When the bus fails.
+pub fn position(bus: &dyn Bus) -> Result<Option<Position>, CaptureError> {
+    Ok(stored(bus)?.map(|stored| stored.position))
+}
+
+pub(crate) fn stored(bus: &dyn Bus) -> Result<Option<Stored>, CaptureError> {
+    read(bus, POSITION)
+}
+
+pub(crate) fn unfinished(bus: &dyn Bus) -> Result<Option<Unfinished>, CaptureError> {
+    read(bus, SNAPSHOT)
+}
+
+/// When slots were lost lately, milliseconds since 1970.
+pub(crate) fn gaps(bus: &dyn Bus) -> Result<Vec<i64>, CaptureError> {
+    Ok(read(bus, GAPS)?.unwrap_or_default())
+}
+
+/// The tables whose rows are on the bus.
+pub(crate) fn tables(bus: &dyn Bus) -> Result<Vec<String>, CaptureError> {
+    Ok(read(bus, TABLES)?.unwrap_or_default())
+}
+
+pub(crate) fn keep_tables(tables: &[String]) -> StateChange {
+    keep(TABLES, Some(tables))
+}
+
+pub(crate) fn keep_position(stored: &Stored) -> StateChange {
+    keep(POSITION, Some(stored))
+}
+
+pub(crate) fn keep_unfinished(unfinished: Option<&Unfinished>) -> StateChange {
+    keep(SNAPSHOT, unfinished)
+}
+
+pub(crate) fn keep_gaps(times: &[i64]) -> StateChange {
+    keep(GAPS, Some(times))
+}
+
+/// The record that tells readers how far capture has come, and what else they should know.
+pub(crate) fn progress(lsn: u64, now_us: i64, event: Option<(&str, &str)>) -> NewRecord {
+    let mut value = serde_json::json!({"lsn": lsn, "ts_us": now_us});
+    if let Some((name, text)) = event {
+        value[name] = text.into();
+    }
+    NewRecord {
+        topic: model::topic::CAPTURE_PROGRESS.to_owned(),
+        value: Some(Bytes::from(value.to_string())),
+        timestamp_ms: now_us / 1000,
+        ..NewRecord::default()
+    }
+}
+
+fn read<T: DeserializeOwned>(bus: &dyn Bus, key: &[u8]) -> Result<Option<T>, CaptureError> {
+    let Some(bytes) = bus.state_get(NAMESPACE, key)? else { return Ok(None) };
+    let unreadable = |error| CaptureError::OtherStore(format!("its stored position cannot be read: {error}"));
+    serde_json::from_slice(&bytes).map(Some).map_err(unreadable)
+}
+
+fn keep<T: Serialize + ?Sized>(key: &'static [u8], value: Option<&T>) -> StateChange {
+    // Plain structs of ours always become JSON.
+    let value = value.map(|value| Bytes::from(serde_json::to_vec(value).unwrap_or_default()));
+    StateChange { namespace: NAMESPACE.to_owned(), key: Bytes::from_static(key), value }
+}

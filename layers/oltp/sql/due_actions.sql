@@ -1,0 +1,1 @@
+select crm.due_actions($1::jsonb)

@@ -1,0 +1,1 @@
+select crm.guardrail_facts($1::jsonb)

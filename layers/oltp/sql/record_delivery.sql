@@ -1,0 +1,1 @@
+select crm.record_delivery($1::jsonb)

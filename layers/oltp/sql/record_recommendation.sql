@@ -1,0 +1,1 @@
+select crm.record_recommendation($1::jsonb)

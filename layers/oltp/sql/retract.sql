@@ -1,0 +1,1 @@
+select crm.retract($1::jsonb)

@@ -1,0 +1,1 @@
+select crm.run($1::text::jsonb)

@@ -1,0 +1,38 @@
+//! The `[oltp]` section of the configuration.
+
+use serde::{Deserialize, Serialize};
+
+/// How the store is used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Most connections at a time.
+    pub pool_size: usize,
+    /// Longest time that a command waits for a free connection, in milliseconds.
+    pub pool_wait_ms: u64,
+    /// Longest time that one statement may run, in milliseconds.
+    pub statement_timeout_ms: u64,
+    /// Longest time that a statement waits for a lock, in milliseconds.
+    pub lock_timeout_ms: u64,
+    /// How often a command is tried again while the database restarts or refuses; the waits grow from 50 ms to 2 s.
+    pub retries_max: u32,
+    /// Most commands in one transaction of a batch.
+    pub batch_commands_max: usize,
+    /// Most order lines in one transaction of a batch.
+    pub batch_lines_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            pool_size: 16,
+            pool_wait_ms: 10_000,
+            statement_timeout_ms: 30_000,
+            lock_timeout_ms: 10_000,
+            // 50 ms doubling to 2 s: about 8 s in all, longer than a crashed server needs to recover.
+            retries_max: 9,
+            batch_commands_max: 500,
+            batch_lines_max: 10_000,
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Kinds of the layer's meters.
+
+/// A command that was answered.
+pub const COMMAND: &str = "command";
+/// A transaction that carried one or more commands.
+pub const TRANSACTION: &str = "transaction";
+/// A command that was refused because of what it says.
+pub const REFUSED: &str = "refused";
+/// A command that got the stored answer to an earlier one.
+pub const REPEATED: &str = "repeated";
+/// A transaction that was tried again.
+pub const RETRY: &str = "retry";
+/// A statement that failed.
+pub const STATEMENT: &str = "statement";

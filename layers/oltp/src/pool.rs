@@ -1,0 +1,204 @@
+//! Connections to PostgreSQL, and the one way in which statements are sent: pipelined with the log position, tried again while
+//! the server restarts.
+
+use crate::config::Config;
+use crate::error::{self, Failure, OltpError};
+use crate::keys::Principals;
+use crate::{metrics, statement};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
+use model::{Position, Tokeniser};
+use runtime::Meter;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_postgres::types::{PgLsn, ToSql};
+use tokio_postgres::{NoTls, Row};
+
+/// A connection from the pool; it goes back when dropped.
+pub type Client = deadpool_postgres::Object;
+
+/// Parameters of a statement.
+pub(crate) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// First wait before a statement is tried again; it doubles up to [`WAIT_MAX`].
+const WAIT_FIRST: Duration = Duration::from_millis(50);
+const WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// The store. Cheap to clone; all clones share one pool.
+#[derive(Clone)]
+pub struct Oltp {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) config: Config,
+    pub(crate) tokeniser: Tokeniser,
+    pub(crate) meter: Meter,
+    pub(crate) principals: Principals,
+    pool: Pool,
+}
+
+/// Why a statement got no answer.
+pub(crate) enum Trouble {
+    /// The pool had no connection to give.
+    Pool(String),
+    /// The statement or the connection failed.
+    Statement(tokio_postgres::Error),
+}
+
+impl Trouble {
+    pub(crate) fn failure(&self) -> Failure {
+        match self {
+            Self::Pool(_) => Failure::Transient,
+            Self::Statement(error) => error::failure(error),
+        }
+    }
+
+    pub(crate) fn outward(&self) -> OltpError {
+        match self {
+            Self::Pool(why) => OltpError::Unavailable(why.clone()),
+            Self::Statement(error) => error::outward(error),
+        }
+    }
+}
+
+impl Oltp {
+    /// A store on a server; connects when first asked.
+    ///
+    /// # Errors
+    /// [`OltpError::Internal`] when the pool cannot be built from the configuration.
+    pub fn new(
+        config: &Config,
+        mut pg: tokio_postgres::Config,
+        tokeniser: Tokeniser,
+        meter: Meter,
+    ) -> Result<Self, OltpError> {
+        // JIT costs more than it gives on statements of some milliseconds; times are read back in UTC.
+        let options = format!(
+            "{} -c statement_timeout={} -c lock_timeout={} -c timezone=UTC -c jit=off -c search_path=crm",
+            pg.get_options().unwrap_or(""),
+            config.statement_timeout_ms,
+            config.lock_timeout_ms
+        );
+        pg.options(options.trim());
+        if pg.get_application_name().is_none() {
+            pg.application_name("storewide");
+        }
+        if pg.get_connect_timeout().is_none() {
+            pg.connect_timeout(Duration::from_secs(5));
+        }
+        let manager = Manager::from_config(pg, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let pool = Pool::builder(manager)
+            .max_size(config.pool_size.max(1))
+            .wait_timeout(Some(Duration::from_millis(config.pool_wait_ms)))
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| OltpError::Internal(format!("the pool cannot be built: {error}")))?;
+        let principals = Principals::default();
+        Ok(Self { inner: Arc::new(Inner { config: config.clone(), tokeniser, meter, principals, pool }) })
+    }
+
+    /// A connection, for statements of one's own.
+    ///
+    /// # Errors
+    /// [`OltpError::Unavailable`] when there is none in time.
+    pub async fn client(&self) -> Result<Client, OltpError> {
+        self.connection().await.map_err(|trouble| trouble.outward())
+    }
+
+    /// The log position up to which all that was committed before this call lies.
+    ///
+    /// # Errors
+    /// [`OltpError::Unavailable`] when the server does not answer.
+    pub async fn position(&self) -> Result<Position, OltpError> {
+        let rows = self.query(statement::POSITION, &[]).await?;
+        let lsn: PgLsn =
+            rows.first().map(|row| row.get(0)).ok_or_else(|| OltpError::Internal("no position".to_owned()))?;
+        let position = Position::Wal(lsn.into());
+        self.inner.meter.position(position.to_string());
+        Ok(position)
+    }
+
+    /// Sends a statement until it is answered, a few times at most.
+    pub(crate) async fn query(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<Vec<Row>, OltpError> {
+        let sent = self.retrying(sql, parameters, false).await;
+        sent.map(|(rows, _)| rows).map_err(|trouble| self.failed(&trouble))
+    }
+
+    /// As [`Self::query`], with the log position after the statement's commit, in the same round trip.
+    pub(crate) async fn query_at(
+        &self,
+        sql: &'static str,
+        parameters: Parameters<'_>,
+    ) -> Result<(Vec<Row>, Position), Trouble> {
+        self.retrying(sql, parameters, true).await
+    }
+
+    /// Counts a failure and says it outward.
+    pub(crate) fn failed(&self, trouble: &Trouble) -> OltpError {
+        let error = trouble.outward();
+        self.inner.meter.failed(metrics::STATEMENT, &error.to_string());
+        if let (OltpError::Internal(_), Trouble::Statement(cause)) = (&error, trouble) {
+            let database = cause.as_db_error();
+            // Message and place, never DETAIL: it quotes values.
+            let message = database.map_or_else(|| cause.to_string(), |error| error.message().to_owned());
+            let place = database.and_then(|error| error.where_()).unwrap_or("");
+            tracing::error!(target: "oltp", message, place, "a statement failed");
+        }
+        error
+    }
+
+    async fn connection(&self) -> Result<Client, Trouble> {
+        self.inner.pool.get().await.map_err(|error| match error {
+            PoolError::Backend(error) => Trouble::Statement(error),
+            PoolError::Timeout(_) => Trouble::Pool("all connections are busy".to_owned()),
+            other => Trouble::Pool(format!("no connection: {other}")),
+        })
+    }
+
+    async fn retrying(
+        &self,
+        sql: &'static str,
+        parameters: Parameters<'_>,
+        position: bool,
+    ) -> Result<(Vec<Row>, Position), Trouble> {
+        let mut wait = WAIT_FIRST;
+        let mut left = self.inner.config.retries_max;
+        loop {
+            let trouble = match self.attempt(sql, parameters, position).await {
+                Ok(answer) => return Ok(answer),
+                Err(trouble) => trouble,
+            };
+            // A full pool has waited already.
+            let again = matches!(trouble, Trouble::Statement(_)) && trouble.failure() == Failure::Transient;
+            if !again || left == 0 {
+                return Err(trouble);
+            }
+            self.inner.meter.count(metrics::RETRY, 1);
+            tokio::time::sleep(wait).await;
+            left -= 1;
+            wait = (wait * 2).min(WAIT_MAX);
+        }
+    }
+
+    async fn attempt(
+        &self,
+        sql: &'static str,
+        parameters: Parameters<'_>,
+        position: bool,
+    ) -> Result<(Vec<Row>, Position), Trouble> {
+        let client = self.connection().await?;
+        let prepared = client.prepare_cached(sql).await.map_err(Trouble::Statement)?;
+        if !position {
+            let rows = client.query(&prepared, parameters).await.map_err(Trouble::Statement)?;
+            return Ok((rows, Position::Wal(0)));
+        }
+        let behind = client.prepare_cached(statement::POSITION).await.map_err(Trouble::Statement)?;
+        // Both are sent before either is answered. The server takes the second after it has committed the first.
+        let (rows, lsn) =
+            futures_util::future::try_join(client.query(&prepared, parameters), client.query_one(&behind, &[]))
+                .await
+                .map_err(Trouble::Statement)?;
+        let lsn: PgLsn = lsn.get(0);
+        Ok((rows, Position::Wal(lsn.into())))
+    }
+}

@@ -1,0 +1,99 @@
+//! Every statement that the layer sends, from its own file. One test prepares them all.
+
+/// Runs waves of commands in one transaction.
+pub const RUN: &str = include_str!("../sql/run.sql");
+/// The log position behind all commits so far.
+pub const POSITION: &str = include_str!("../sql/position.sql");
+/// One store.
+pub const GET_STORE: &str = include_str!("../sql/get_store.sql");
+/// One product.
+pub const GET_PRODUCT: &str = include_str!("../sql/get_product.sql");
+/// One SKU.
+pub const GET_SKU: &str = include_str!("../sql/get_sku.sql");
+/// One member.
+pub const GET_MEMBER: &str = include_str!("../sql/get_member.sql");
+/// One order.
+pub const GET_ORDER: &str = include_str!("../sql/get_order.sql");
+/// One return.
+pub const GET_RETURN: &str = include_str!("../sql/get_return.sql");
+/// A page of stores.
+pub const LIST_STORE: &str = include_str!("../sql/list_store.sql");
+/// A page of products.
+pub const LIST_PRODUCT: &str = include_str!("../sql/list_product.sql");
+/// A page of SKUs.
+pub const LIST_SKU: &str = include_str!("../sql/list_sku.sql");
+/// A page of members.
+pub const LIST_MEMBER: &str = include_str!("../sql/list_member.sql");
+/// A page of orders.
+pub const LIST_ORDER: &str = include_str!("../sql/list_order.sql");
+/// A page of returns.
+pub const LIST_RETURN: &str = include_str!("../sql/list_return.sql");
+/// Makes an API key.
+pub const API_KEY_CREATE: &str = include_str!("../sql/api_key_create.sql");
+/// All API keys.
+pub const API_KEY_LIST: &str = include_str!("../sql/api_key_list.sql");
+/// Revokes an API key.
+pub const API_KEY_REVOKE: &str = include_str!("../sql/api_key_revoke.sql");
+/// Who owns an API key.
+pub const API_KEY_PRINCIPAL: &str = include_str!("../sql/api_key_principal.sql");
+/// Makes a write key.
+pub const WRITE_KEY_CREATE: &str = include_str!("../sql/write_key_create.sql");
+/// All write keys.
+pub const WRITE_KEY_LIST: &str = include_str!("../sql/write_key_list.sql");
+/// Revokes a write key.
+pub const WRITE_KEY_REVOKE: &str = include_str!("../sql/write_key_revoke.sql");
+/// What the guardrails ask.
+pub const GUARDRAIL_FACTS: &str = include_str!("../sql/guardrail_facts.sql");
+/// Records a recommendation.
+pub const RECORD_RECOMMENDATION: &str = include_str!("../sql/record_recommendation.sql");
+/// Leases actions that are due.
+pub const DUE_ACTIONS: &str = include_str!("../sql/due_actions.sql");
+/// Records an attempt to deliver.
+pub const RECORD_DELIVERY: &str = include_str!("../sql/record_delivery.sql");
+/// Retracts the recommendations of an intent.
+pub const RETRACT: &str = include_str!("../sql/retract.sql");
+/// Writes outcomes.
+pub const SETTLE_OUTCOMES: &str = include_str!("../sql/settle_outcomes.sql");
+/// The actions whose outcome orders may be.
+pub const ACTIONS_OF_ORDERS: &str = include_str!("../sql/actions_of_orders.sql");
+/// Actions whose window is over.
+pub const OUTCOMES_DUE: &str = include_str!("../sql/outcomes_due.sql");
+/// A page of decisions.
+pub const LIST_DECISIONS: &str = include_str!("../sql/list_decisions.sql");
+/// One decision.
+pub const GET_DECISION: &str = include_str!("../sql/get_decision.sql");
+
+/// All of them, by name.
+pub const ALL: [(&str, &str); 31] = [
+    ("run", RUN),
+    ("position", POSITION),
+    ("get_store", GET_STORE),
+    ("get_product", GET_PRODUCT),
+    ("get_sku", GET_SKU),
+    ("get_member", GET_MEMBER),
+    ("get_order", GET_ORDER),
+    ("get_return", GET_RETURN),
+    ("list_store", LIST_STORE),
+    ("list_product", LIST_PRODUCT),
+    ("list_sku", LIST_SKU),
+    ("list_member", LIST_MEMBER),
+    ("list_order", LIST_ORDER),
+    ("list_return", LIST_RETURN),
+    ("api_key_create", API_KEY_CREATE),
+    ("api_key_list", API_KEY_LIST),
+    ("api_key_revoke", API_KEY_REVOKE),
+    ("api_key_principal", API_KEY_PRINCIPAL),
+    ("write_key_create", WRITE_KEY_CREATE),
+    ("write_key_list", WRITE_KEY_LIST),
+    ("write_key_revoke", WRITE_KEY_REVOKE),
+    ("guardrail_facts", GUARDRAIL_FACTS),
+    ("record_recommendation", RECORD_RECOMMENDATION),
+    ("due_actions", DUE_ACTIONS),
+    ("record_delivery", RECORD_DELIVERY),
+    ("retract", RETRACT),
+    ("settle_outcomes", SETTLE_OUTCOMES),
+    ("actions_of_orders", ACTIONS_OF_ORDERS),
+    ("outcomes_due", OUTCOMES_DUE),
+    ("list_decisions", LIST_DECISIONS),
+    ("get_decision", GET_DECISION),
+];

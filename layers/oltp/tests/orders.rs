@@ -1,0 +1,197 @@
+use crate::shop::{MORNING, Shop, context, identity, line, order, paid, store, time};
+use model::IdentityKind;
+use oltp::command::PutOrder;
+use oltp::{Command, Effect, Entity};
+use serde_json::json;
+
+#[tokio::test]
+async fn an_order_is_kept_whole() {
+    let shop = Shop::open().await;
+    let mut put = order("1");
+    put.lines[1].discount_minor = 50;
+    put.lines[1].tax_minor = 19;
+    put.shipping_minor = 5;
+    put.coupon_codes = vec!["SPRING".to_owned()];
+    let done = shop.put(put.clone()).await;
+    assert_eq!((done.effect, done.row_version, done.repeated), (Effect::Created, 1, false));
+    let kept = shop.order("1").await;
+    for (field, value) in [
+        ("units", json!("3")),
+        ("gross_minor", json!(2550)),
+        ("discount_minor", json!(50)),
+        ("net_minor", json!(2500)),
+        ("tax_minor", json!(19)),
+        ("total_minor", json!(2524)),
+        ("status", json!("paid")),
+        ("business_date", json!("2026-03-02")),
+        ("store_code", json!("s1")),
+        ("member_no", json!("m1")),
+        ("coupon_codes", json!(["SPRING"])),
+    ] {
+        assert_eq!(kept[field], value, "{field}");
+    }
+    assert_eq!(kept["lines"][1]["sku_code"], "b");
+    assert_eq!(kept["lines"][0]["quantity"], "2");
+    assert_eq!(kept["payments"][0]["amount_minor"], 2550);
+    assert_eq!(shop.points("m1").await, 25);
+    shop.check_books().await;
+
+    let again = shop.put(put).await;
+    assert_eq!((again.effect, again.id, again.row_version), (Effect::Unchanged, done.id, 1));
+    assert_eq!(shop.value::<i64>("select count(*) from crm.audit_log where entity = 'order'").await, 1);
+}
+
+#[tokio::test]
+async fn the_newest_update_wins_whatever_the_order_of_arrival() {
+    let shop = Shop::open().await;
+    let at = |text: &str, price| {
+        let mut put = order("1");
+        put.source_updated_at = Some(time(text));
+        put.lines[0].unit_price_minor = Some(price);
+        put
+    };
+    shop.put(at("2026-03-02T10:00:00Z", 1000)).await;
+    assert_eq!(shop.put(at("2026-03-02T12:00:00Z", 2000)).await.effect, Effect::Updated);
+    assert_eq!(shop.put(at("2026-03-02T11:00:00Z", 3000)).await.effect, Effect::Unchanged);
+    assert_eq!(shop.order("1").await["net_minor"], 4550);
+    // The same content with a newer time is news: it holds off what comes late.
+    assert_eq!(shop.put(at("2026-03-02T14:00:00Z", 2000)).await.effect, Effect::Updated);
+    assert_eq!(shop.put(at("2026-03-02T13:00:00Z", 9000)).await.effect, Effect::Unchanged);
+    shop.check_books().await;
+}
+
+#[tokio::test]
+async fn an_edit_touches_only_what_changed() {
+    let shop = Shop::open().await;
+    shop.put(order("1")).await;
+    let before: String = shop.value("select xmin::text from crm.order_line where line_no = 1").await;
+    let mut edit = order("1");
+    edit.lines[1] = line(3, "c", "1.5", 333);
+    edit.payments = vec![paid(2, 2500)];
+    let done = shop.put(edit.clone()).await;
+    assert_eq!((done.effect, done.row_version), (Effect::Updated, 2));
+    let after: String = shop.value("select xmin::text from crm.order_line where line_no = 1").await;
+    assert_eq!(before, after, "a line that did not change was written again");
+    let kept = shop.order("1").await;
+    // 1.5 × 333 = 499.5: half away from zero.
+    assert_eq!((kept["net_minor"].as_i64(), kept["units"].as_str()), (Some(2500), Some("3.5")));
+    assert_eq!((&kept["lines"][1]["voided"], &kept["lines"][1]["net_minor"]), (&json!(true), &json!(0)));
+    assert_eq!((&kept["payments"][0]["status"], &kept["payments"][0]["amount_minor"]), (&json!("voided"), &json!(0)));
+    assert_eq!(shop.put(edit).await.effect, Effect::Unchanged);
+    shop.check_books().await;
+}
+
+#[tokio::test]
+async fn points_follow_status_amount_and_owner() {
+    let shop = Shop::open().await;
+    let with = |status: &str, member: Option<&str>| PutOrder {
+        status: Some(status.to_owned()),
+        member_no: member.map(str::to_owned),
+        ..order("1")
+    };
+    for (put, first, second) in [
+        (with("pending", Some("m1")), 0, 0),
+        (with("paid", Some("m1")), 25, 0),
+        (with("cancelled", Some("m1")), 0, 0),
+        (with("fulfilled", Some("m2")), 0, 25),
+        (with("fulfilled", None), 0, 0),
+        (with("partially_fulfilled", Some("m1")), 25, 0),
+    ] {
+        shop.put(put).await;
+        assert_eq!((shop.points("m1").await, shop.points("m2").await), (first, second));
+        shop.check_books().await;
+    }
+    let yen = PutOrder { currency: "JPY".to_owned(), ..order("2") };
+    shop.put(yen).await;
+    assert_eq!(shop.points("m1").await, 25 + 2550);
+}
+
+#[tokio::test]
+async fn the_ledger_only_grows() {
+    let shop = Shop::open().await;
+    shop.put(order("1")).await;
+    let client = shop.client().await.unwrap();
+    for sql in [
+        "update crm.points_ledger set points = 0",
+        "delete from crm.points_ledger",
+        "delete from crm.audit_log",
+        "insert into crm.points_ledger select crm.uuid7(), 1, account_id, null, 'earn', 5, null, null, now() from crm.points_account limit 1",
+    ] {
+        let code = client.execute(sql, &[]).await.unwrap_err();
+        assert_eq!(code.code().map(|state| &state.code()[..2]), Some("23"), "{sql}: {code}");
+    }
+    shop.check_books().await;
+}
+
+#[tokio::test]
+async fn a_buyer_is_known_by_an_identity() {
+    let shop = Shop::open().await;
+    let bought = |number: &str, kind, value: &str| PutOrder {
+        member_no: None,
+        buyer: Some(identity(kind, value)),
+        ..order(number)
+    };
+    shop.put(bought("1", IdentityKind::Email, " Ann@Example.com")).await;
+    assert_eq!(shop.order("1").await["member_no"], "m1");
+    shop.put(bought("2", IdentityKind::Email, "guest@example.com")).await;
+    let guest = shop.order("2").await;
+    let contact = guest["contact"].as_str().unwrap();
+    assert!(contact.starts_with("email:") && contact.len() == 38 && !contact.contains("guest"), "{contact}");
+    assert_eq!(guest["member_no"], json!(null));
+    shop.put(bought("3", IdentityKind::Anonymous, "visitor-7")).await;
+    assert_eq!(shop.order("3").await["anonymous_id"], "visitor-7");
+    // The guest joins; the shop sends the order again, and it finds its owner.
+    let mut joined = crate::shop::member("m3");
+    joined.identities = vec![identity(IdentityKind::Email, "guest@example.com")];
+    shop.done(Command::Member(joined)).await;
+    shop.put(bought("2", IdentityKind::Email, "guest@example.com")).await;
+    assert_eq!((&shop.order("2").await["member_no"], shop.points("m3").await), (&json!("m3"), 25));
+    shop.check_books().await;
+}
+
+#[tokio::test]
+async fn the_business_day_is_the_stores() {
+    let shop = Shop::open().await;
+    let mut tokyo = store("tokyo");
+    tokyo.timezone = Some("Asia/Tokyo".to_owned());
+    shop.done(Command::Store(tokyo)).await;
+    let mut late = order("1");
+    late.store_code = Some("tokyo".to_owned());
+    late.placed_at = time("2026-03-02T18:00:00Z");
+    shop.put(late.clone()).await;
+    assert_eq!(shop.order("1").await["business_date"], "2026-03-03");
+    late.order_no = "2".to_owned();
+    late.business_date = Some("2026-03-02".parse().unwrap());
+    shop.put(late).await;
+    assert_eq!(shop.order("2").await["business_date"], "2026-03-02");
+}
+
+#[tokio::test]
+async fn what_an_order_names_must_be_there() {
+    let shop = Shop::open().await;
+    let mut unknown_sku = order("1");
+    unknown_sku.lines.push(line(9, "nothing", "1", 1));
+    let unknown_store = PutOrder { store_code: Some("x".to_owned()), ..order("2") };
+    let unknown_member = PutOrder { member_no: Some("x".to_owned()), ..order("3") };
+    for (put, code, pointer) in [
+        (unknown_sku, "oltp.unknown_sku", "/lines/2/sku_code"),
+        (unknown_store, "oltp.unknown_store", "/store_code"),
+        (unknown_member, "oltp.unknown_member", "/member_no"),
+    ] {
+        let error = shop.refused(Command::Order(put)).await;
+        assert_eq!((error.code(), error.pointer(), error.status()), (code, Some(pointer), 422));
+    }
+    assert_eq!(shop.value::<i64>("select count(*) from crm.sales_order").await, 0);
+    assert_eq!(shop.value::<i64>("select count(*) from crm.order_line").await, 0);
+}
+
+#[tokio::test]
+async fn a_position_is_at_or_behind_the_commit() {
+    let shop = Shop::open().await;
+    let (_, position) = shop.run(&context(), &Command::Order(order("1"))).await.unwrap();
+    let later = shop.position().await.unwrap();
+    let (model::Position::Wal(at), model::Position::Wal(later)) = (position, later) else { panic!("not of the log") };
+    assert!(at > 0 && at <= later);
+    assert_eq!(MORNING.len(), 20);
+    assert!(shop.get(Entity::Order, "till:1", false).await.unwrap().is_some());
+}

@@ -1,0 +1,78 @@
+//! Who is who: linking, merging, un-linking, handing over.
+
+use crate::rig::{Rig, change, event, id, identity, member, order};
+use model::topic;
+use serde_json::{Value, json};
+
+fn view(message: &str, device: &str, user: Option<&str>, minute: i64) -> bus::NewRecord {
+    event(message, "product_viewed", Some(device), user, minute, &json!({}))
+}
+
+#[tokio::test]
+async fn a_login_brings_what_the_visitor_did_before() {
+    let rig = Rig::new().await;
+    rig.feed(vec![member(1, 1, -10), view("1", "a1", None, -3), view("2", "a1", None, -2)]).await;
+    rig.process().await;
+    assert_eq!(rig.features("a:a1").await["product_views_24h"], 2);
+    rig.feed(vec![view("3", "a1", Some("no-1"), -1)]).await;
+    rig.process().await;
+    let person = format!("m:{}", id(1));
+    assert_eq!(rig.features(&person).await["product_views_24h"], 3);
+    assert_eq!(rig.features("a:a1").await, Value::Null);
+    let ends = rig.ends().await;
+    assert_eq!(ends[topic::IDENTITY]["a:a1"]["person"], person.as_str());
+    let sessions: Vec<&Value> = ends[topic::SESSIONS].values().collect();
+    assert_eq!((sessions.len(), &sessions[0]["events"], &sessions[0]["person"]), (1, &json!(3), &json!(person)));
+}
+
+#[tokio::test]
+async fn an_identity_that_is_taken_away_un_links() {
+    let rig = Rig::new().await;
+    let email = identity(5, 1, "email", "tok");
+    let seen = json!({"identities": [{"kind": "email", "token": "tok"}]});
+    rig.feed(vec![
+        change("member_identity", "m", 1, &Value::Null, &email),
+        event("1", "identify", Some("a1"), None, -5, &seen),
+        view("2", "a1", None, -4),
+        order(10, 2, -3, &json!({"contact": "email:tok"})),
+    ])
+    .await;
+    rig.process().await;
+    let person = format!("m:{}", id(1));
+    let features = rig.features(&person).await;
+    assert_eq!((&features["product_views_7d"], &features["orders_7d"]), (&json!(1), &json!(1)));
+    rig.feed(vec![change("member_identity", "m", 3, &email, &Value::Null)]).await;
+    rig.process().await;
+    assert_eq!(rig.features(&person).await, Value::Null);
+    let features = rig.features("c:email:tok").await;
+    assert_eq!((&features["product_views_7d"], &features["orders_7d"]), (&json!(1), &json!(1)));
+}
+
+#[tokio::test]
+async fn a_shared_device_goes_to_the_latest_and_marries_nobody() {
+    let rig = Rig::new().await;
+    rig.feed(vec![
+        member(1, 1, -10),
+        member(2, 2, -10),
+        view("1", "till", Some("no-2"), -1),
+        view("2", "till", Some("no-1"), -9),
+        order(10, 3, -5, &json!({"member_id": id(1)})),
+        order(11, 4, -5, &json!({"member_id": id(2)})),
+    ])
+    .await;
+    rig.process().await;
+    let (one, two) = (rig.features(&format!("m:{}", id(1))).await, rig.features(&format!("m:{}", id(2))).await);
+    assert_eq!((&one["product_views_7d"], &one["orders_7d"]), (&json!(0), &json!(1)));
+    assert_eq!((&two["product_views_7d"], &two["orders_7d"]), (&json!(2), &json!(1)));
+}
+
+#[tokio::test]
+async fn repeats_are_dropped_for_ever() {
+    let rig = Rig::new().await;
+    rig.feed(vec![view("1", "a1", None, -1), view("1", "a1", None, -1)]).await;
+    rig.process().await;
+    rig.feed(vec![view("1", "a2", None, 0)]).await;
+    rig.process().await;
+    assert_eq!(rig.features("a:a1").await["product_views_lifetime"], 1);
+    assert_eq!(rig.features("a:a2").await, Value::Null);
+}

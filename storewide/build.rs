@@ -1,0 +1,8 @@
+//! Tells the linker where the DuckDB library lies, so that the program and its tests start without LD_LIBRARY_PATH.
+
+fn main() {
+    println!("cargo:rerun-if-env-changed=DUCKDB_LIB_DIR");
+    let Ok(directory) = std::env::var("DUCKDB_LIB_DIR") else { return };
+    let directory = std::fs::canonicalize(&directory).unwrap_or_else(|_| directory.into());
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{}", directory.display());
+}

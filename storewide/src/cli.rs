@@ -1,0 +1,295 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Real-time retail data platform: every retail signal in, governed customer intelligence and guarded action out.
+#[derive(Debug, Parser)]
+#[command(name = "storewide", version, max_term_width = 100)]
+pub struct Cli {
+    /// Where everything is kept
+    #[arg(long, global = true, env = "STOREWIDE_DATA_DIR", default_value = "storewide-data", value_name = "DIR")]
+    pub data_dir: PathBuf,
+
+    /// Configuration file
+    #[arg(long, global = true, env = "STOREWIDE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start everything, load real baskets, and let shoppers shop
+    #[command(after_help = "Examples:\n  storewide demo\n  storewide demo --for 30 --rate 1000 --json")]
+    Demo(Demo),
+    /// Start everything and serve
+    #[command(
+        after_help = "Examples:\n  storewide serve\n  storewide serve --pg-url postgres://storewide@db/storewide\n  STOREWIDE_LISTEN__GATEWAY=0.0.0.0:7071 storewide serve"
+    )]
+    Serve(Serve),
+    /// Load data through the front door; go on where an earlier import stopped
+    #[command(after_help = "Example:\n  storewide import completejourney examples/completejourney")]
+    Import(Import),
+    /// Ask the serving layer in SQL (read only)
+    #[command(
+        after_help = "Example:\n  storewide sql \"select store_code, count(*) from orders join stores using (store_id) group by 1\" --format csv"
+    )]
+    Sql(Sql),
+    /// Show each layer's rate, lag, position and errors
+    #[command(after_help = "Examples:\n  storewide status\n  storewide status --watch")]
+    Status(Status),
+    /// Compare the store with the serving layer, row by row
+    #[command(after_help = "Example:\n  storewide audit --json")]
+    Audit(Audit),
+    /// Make, list and revoke keys
+    #[command(
+        after_help = "Examples:\n  storewide keys create till-7 --role writer\n  storewide keys create web --write-key\n  storewide keys list"
+    )]
+    Keys(Keys),
+    /// Look at events that the gateway refused
+    #[command(after_help = "Example:\n  storewide quarantine list --limit 20")]
+    Quarantine(Quarantine),
+    /// Measure, beside a reference in the same run; prints one JSON object a figure
+    #[command(after_help = "Example:\n  storewide bench gateway --for 10")]
+    Bench(Bench),
+}
+
+/// Addresses and engines of a running house.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Engines {
+    /// Use this PostgreSQL server (15 or later, wal_level=logical) instead of a private one
+    #[arg(long, env = "STOREWIDE_PG_URL", value_name = "URL", hide_env_values = true)]
+    pub pg_url: Option<String>,
+    /// Address of API and console [default: 127.0.0.1:7070]
+    #[arg(long, value_name = "ADDR")]
+    pub api: Option<SocketAddr>,
+    /// Address of the gateway [default: 127.0.0.1:7071]
+    #[arg(long, value_name = "ADDR")]
+    pub gateway: Option<SocketAddr>,
+    /// Address of health and metrics [default: 127.0.0.1:7079]
+    #[arg(long, value_name = "ADDR")]
+    pub health: Option<SocketAddr>,
+}
+
+/// `demo`
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Stop after so many seconds of shopping; without it, shop until interrupted
+    #[arg(long = "for", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub seconds: Option<u64>,
+    /// Signals a second, on average
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub rate: u32,
+    /// Seed of the shoppers: the same seed shops the same way
+    #[arg(long, default_value_t = 7, value_name = "N")]
+    pub seed: u64,
+    /// Print one JSON object at the end instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// Addresses and engines
+    #[command(flatten)]
+    pub engines: Engines,
+}
+
+/// `serve`
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Log in JSON
+    #[arg(long)]
+    pub log_json: bool,
+    /// Addresses and engines
+    #[command(flatten)]
+    pub engines: Engines,
+}
+
+/// Which server a command talks to.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Server {
+    /// API address of a running server; by default the one that runs on the data directory
+    #[arg(long, env = "STOREWIDE_SERVER", value_name = "URL")]
+    pub server: Option<String>,
+    /// API key; by default the one that the data directory keeps for its owner
+    #[arg(long, env = "STOREWIDE_API_KEY", value_name = "KEY", hide_env_values = true)]
+    pub api_key: Option<String>,
+}
+
+/// `import`
+#[derive(Debug, Args)]
+pub struct Import {
+    /// What the files hold
+    pub format: ImportFormat,
+    /// Folder of the files
+    pub path: PathBuf,
+    /// Move all dates by so many weeks
+    #[arg(long, default_value_t = 0, value_name = "N", allow_hyphen_values = true)]
+    pub shift_weeks: i64,
+    /// Print one JSON object at the end
+    #[arg(long)]
+    pub json: bool,
+    /// Server
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// Formats of `import`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ImportFormat {
+    /// "The Complete Journey" by 84.51° / dunnhumby, as parquet files
+    #[value(name = "completejourney")]
+    CompleteJourney,
+}
+
+/// Form of an answer.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// One object
+    Json,
+    /// Comma separated values
+    Csv,
+}
+
+/// `sql`
+#[derive(Debug, Args)]
+pub struct Sql {
+    /// The question
+    pub query: String,
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Most rows to return
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    pub limit: u32,
+    /// Wait until the answer holds at least this write
+    #[arg(long, value_name = "POSITION")]
+    pub at_least: Option<String>,
+    /// Server
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// `status`
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Go on, once a second
+    #[arg(long)]
+    pub watch: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Server
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// `audit`
+#[derive(Debug, Args)]
+pub struct Audit {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Server
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// `keys`
+#[derive(Debug, Args)]
+pub struct Keys {
+    /// What to do
+    #[command(subcommand)]
+    pub action: KeysAction,
+    /// Server
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// What to do with keys.
+#[derive(Debug, Subcommand)]
+pub enum KeysAction {
+    /// Make a key; it is shown once
+    Create {
+        /// Name of its owner
+        name: String,
+        /// reader, writer or admin
+        #[arg(long, default_value = "reader")]
+        role: String,
+        /// Make a write key for the gateway instead of an API key
+        #[arg(long, conflicts_with = "role")]
+        write_key: bool,
+    },
+    /// List keys, without their secrets
+    List,
+    /// Revoke a key for good
+    Revoke {
+        /// Its id
+        id: String,
+    },
+}
+
+/// `quarantine`
+#[derive(Debug, Args)]
+pub struct Quarantine {
+    /// What to do
+    #[command(subcommand)]
+    pub action: QuarantineAction,
+    /// Server
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// What to do with the quarantine.
+#[derive(Debug, Subcommand)]
+pub enum QuarantineAction {
+    /// List refused events with the reason, newest first
+    List {
+        /// Most events to list
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `bench`
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// What to measure
+    #[arg(value_enum)]
+    pub name: BenchName,
+    /// Seconds of load
+    #[arg(long = "for", default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub seconds: u64,
+    /// Folder of completeJourney, for `import` and `query`
+    #[arg(long, default_value = "examples/completejourney", value_name = "DIR")]
+    pub data: PathBuf,
+}
+
+/// Benches.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum BenchName {
+    /// Durable accepts of behaviour events over HTTP
+    Gateway,
+    /// PostgreSQL commit to record durable on the bus
+    Capture,
+    /// Signals through both stages of processing, on one core
+    Processing,
+    /// Signal to SQL and to profile, and memory at rest
+    Freshness,
+    /// Orders a second
+    Orders,
+    /// Questions to the serving layer
+    Query,
+    /// Empty directory to all layers ready, and restart
+    Start,
+    /// completeJourney from files to served
+    Import,
+}

@@ -1,0 +1,10 @@
+//! Tests of the whole house.
+#![allow(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
+
+mod crash;
+mod doors;
+mod import;
+mod journey;
+mod mutation;
+mod program;
+mod tidy;
