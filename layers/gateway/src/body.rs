@@ -1,7 +1,8 @@
 //! Bodies: read and inflated, each with a limit on size and time.
 
 use crate::Refusal;
-use axum::body::Body;
+use crate::room::Room;
+use axum::body::{Body, BodyDataStream};
 use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use flate2::read::MultiGzDecoder;
@@ -9,7 +10,7 @@ use futures_util::StreamExt;
 use std::io::Read;
 use std::time::Duration;
 
-/// What is read of an oversized body before the answer: a client that is still sending would miss it otherwise.
+/// What is read of a refused body before the answer.
 const DRAIN_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Longest time that goes into it.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
@@ -17,52 +18,69 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
 /// First bytes of every gzip stream.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
+/// Reads a body; takes room as its bytes arrive.
+///
+/// # Errors
+/// When it is too large, too slow or broken off, or there is no room for it.
+pub(crate) async fn read(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+    time: Duration,
+    room: &mut Room,
+) -> Result<Bytes, Refusal> {
+    let mut chunks = body.into_data_stream();
+    let collect = collect(declared(headers), &mut chunks, limit, room);
+    let read = tokio::time::timeout(time, collect).await.unwrap_or(Err(Refusal::Slow));
+    if matches!(read, Err(Refusal::TooLarge { .. } | Refusal::Busy)) {
+        drain(headers, chunks).await;
+    }
+    read
+}
+
 /// Size of the body as the client declares it.
-pub(crate) fn declared(headers: &HeaderMap) -> Option<u64> {
+fn declared(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Reads a body.
-///
-/// # Errors
-/// When it is too large, too slow or broken off.
-pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize, time: Duration) -> Result<Bytes, Refusal> {
-    let declared = declared(headers);
-    let fits = declared.is_none_or(|size| size <= limit as u64);
-    if !fits && headers.contains_key(header::EXPECT) {
-        // The client waits for our word before it sends: no need to take the bytes.
+async fn collect(
+    declared: Option<u64>,
+    chunks: &mut BodyDataStream,
+    limit: usize,
+    room: &mut Room,
+) -> Result<Bytes, Refusal> {
+    if declared.is_some_and(|size| size > limit as u64) {
         return Err(Refusal::TooLarge { limit });
     }
-    let mut chunks = body.into_data_stream();
-    let capacity = declared.and_then(|size| usize::try_from(size).ok()).unwrap_or(0).min(limit);
-    let mut all = BytesMut::with_capacity(if fits { capacity } else { 0 });
-    let collect = async {
-        while fits && let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|_| Refusal::Broken)?;
-            if all.len() + chunk.len() > limit {
-                return Ok(false);
-            }
-            all.extend_from_slice(&chunk);
+    // What is declared and does not come must cost nothing, so the memory grows with what comes.
+    let mut all = BytesMut::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Refusal::Broken)?;
+        if all.len() + chunk.len() > limit {
+            return Err(Refusal::TooLarge { limit });
         }
-        Ok(fits)
-    };
-    match tokio::time::timeout(time, collect).await {
-        Err(_) => Err(Refusal::Slow),
-        Ok(Err(refusal)) => Err(refusal),
-        Ok(Ok(true)) => Ok(all.freeze()),
-        Ok(Ok(false)) => {
-            let drain = async {
-                let mut drained = 0;
-                while drained < DRAIN_BYTES_MAX
-                    && let Some(Ok(chunk)) = chunks.next().await
-                {
-                    drained += chunk.len() as u64;
-                }
-            };
-            let _ = tokio::time::timeout(DRAIN_TIME_MAX, drain).await;
-            Err(Refusal::TooLarge { limit })
-        }
+        room.grow(chunk.len())?;
+        all.extend_from_slice(&chunk);
     }
+    Ok(all.freeze())
+}
+
+/// Reads the rest of a refused body and throws it away: a client that is still sending would miss the answer otherwise.
+pub(crate) async fn drain(headers: &HeaderMap, mut chunks: BodyDataStream) {
+    if headers.contains_key(header::EXPECT) {
+        // The client waits for our word before it sends: no need to take the bytes.
+        return;
+    }
+    let drain = async {
+        let mut drained = 0;
+        while drained < DRAIN_BYTES_MAX
+            && let Some(Ok(chunk)) = chunks.next().await
+        {
+            drained += chunk.len() as u64;
+        }
+    };
+    // Whether the client came to its end does not change the answer.
+    let _ended = tokio::time::timeout(DRAIN_TIME_MAX, drain).await;
 }
 
 /// Inflates a body that is gzip, whether or not its header says so; others stay as they are.

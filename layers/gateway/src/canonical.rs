@@ -51,6 +51,12 @@ impl Rejection {
     fn new(code: &'static str, reason: impl Into<String>) -> Self {
         Self { code, reason: reason.into(), contract_version: 0, key: None }
     }
+
+    /// An event within the limit that is too large for the bus in canonical form.
+    pub(crate) fn grown(key: Option<String>) -> Self {
+        let reason = "in canonical form the event does not fit into a record of the bus";
+        Self { key, ..Self::new("gateway.event_too_large", reason) }
+    }
 }
 
 /// The ids of an event.

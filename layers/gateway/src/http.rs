@@ -1,5 +1,6 @@
 //! The public door: Segment's HTTP API.
 
+use crate::room::Room;
 use crate::wire::{Call, Sent};
 use crate::{Accepted, Gateway, Refusal, body, metrics};
 use axum::body::Body;
@@ -16,7 +17,6 @@ use runtime::Problem;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 /// How long browsers may remember the answer to a preflight request.
@@ -76,43 +76,21 @@ impl Gateway {
             Call::One(_) => config.event_bytes_max,
             Call::Batch => config.batch_bytes_max,
         };
-        let declared = body::declared(headers).and_then(|size| usize::try_from(size).ok());
-        let mut room = Room::take(&self.inner.in_flight, declared.unwrap_or(limit).min(limit))?;
-        let body = body::read(headers, body, limit, Duration::from_millis(config.body_time_max_ms)).await?;
-        // A known key first: strangers' bodies are not worth inflating.
-        let known = match basic_key(headers) {
-            Some(key) => Some(self.source(&key).ok_or(Refusal::WriteKey)?),
-            None => None,
-        };
-        let body: Bytes = body::inflate(headers, body, limit)?;
-        room.grow(&self.inner.in_flight, body.len())?;
-        let sent = Sent::read(call, &body, config)?;
-        let source: Arc<str> = match known {
-            Some(source) => source,
-            None => sent.write_key.as_deref().and_then(|key| self.source(key)).ok_or(Refusal::WriteKey)?,
-        };
-        self.accept(call, &sent, &source).await
-    }
-}
-
-/// Bytes in work: more than the limit would fill the memory, so the door says busy instead.
-struct Room {
-    permits: OwnedSemaphorePermit,
-}
-
-impl Room {
-    fn take(semaphore: &Arc<Semaphore>, bytes: usize) -> Result<Self, Refusal> {
-        let permits = u32::try_from(bytes.max(1)).map_err(|_| Refusal::Busy)?;
-        let permits = Arc::clone(semaphore).try_acquire_many_owned(permits).map_err(|_| Refusal::Busy)?;
-        Ok(Self { permits })
-    }
-
-    fn grow(&mut self, semaphore: &Arc<Semaphore>, bytes: usize) -> Result<(), Refusal> {
-        let more = bytes.saturating_sub(self.permits.num_permits());
-        if more > 0 {
-            self.permits.merge(Self::take(semaphore, more)?.permits);
+        // A known key first: strangers' bodies are not worth keeping.
+        let known = basic_key(headers).map(|key| self.source(&key));
+        if matches!(known, Some(None)) {
+            body::drain(headers, body.into_data_stream()).await;
+            return Err(Refusal::WriteKey);
         }
-        Ok(())
+        let mut room = Room::new(Arc::clone(&self.inner.in_flight));
+        let body = body::read(headers, body, limit, Duration::from_millis(config.body_time_max_ms), &mut room).await?;
+        let arrived = body.len();
+        let body: Bytes = body::inflate(headers, body, limit)?;
+        room.grow(body.len().saturating_sub(arrived))?;
+        let sent = Sent::read(call, &body, config)?;
+        let in_body = || sent.write_key.as_deref().and_then(|key| self.source(key));
+        let source = known.flatten().or_else(in_body).ok_or(Refusal::WriteKey)?;
+        self.accept(call, &sent, &source, &mut room).await
     }
 }
 

@@ -18,6 +18,7 @@ type Hash = [u8; 32];
 
 /// What is known of one key; none when it is gone. The version keeps an older change from undoing a newer one.
 struct Known {
+    partition: i32,
     version: (u64, u64),
     key: Option<(Hash, Arc<str>)>,
 }
@@ -31,10 +32,12 @@ pub(crate) struct KeyTable {
 }
 
 impl KeyTable {
-    /// Takes a change in; false when it makes no sense.
-    pub(crate) fn apply(&mut self, change: &Change) -> bool {
+    /// Takes a change of a partition in; false when it makes no sense.
+    pub(crate) fn apply(&mut self, partition: i32, change: &Change) -> bool {
         if change.op == Op::Truncate {
-            *self = Self::default();
+            // Each partition has a truncate of its own, before its rows: those of the others come in their own time.
+            self.known.retain(|_, known| known.partition != partition);
+            self.index();
             return true;
         }
         let known = match (change.op, &change.after, &change.before) {
@@ -45,7 +48,7 @@ impl KeyTable {
         let Some((id, key)) = known else { return false };
         let version = change.version();
         if self.known.get(&id).is_none_or(|known| known.version <= version) {
-            self.known.insert(id, Known { version, key });
+            self.known.insert(id, Known { partition, version, key });
             self.index();
         }
         true
@@ -121,25 +124,43 @@ mod tests {
     fn keys_come_and_go() {
         let mut table = KeyTable::default();
         assert!(table.source("k").is_none());
-        assert!(table.apply(&change("c", 1, 1, "k", false)));
+        assert!(table.apply(0, &change("c", 1, 1, "k", false)));
         assert_eq!(table.source("k").as_deref(), Some("web"));
         assert!(table.source("K").is_none() && table.source("").is_none() && table.source(&"k".repeat(300)).is_none());
-        table.apply(&change("u", 2, 1, "k", true));
+        table.apply(0, &change("u", 2, 1, "k", true));
         assert!(table.source("k").is_none(), "revoked");
-        table.apply(&change("c", 1, 1, "k", false));
+        table.apply(0, &change("c", 1, 1, "k", false));
         assert!(table.source("k").is_none(), "an older change does not bring it back");
-        table.apply(&change("c", 3, 2, "l", false));
-        table.apply(&change("d", 4, 2, "l", false));
+        table.apply(0, &change("c", 3, 2, "l", false));
+        table.apply(0, &change("d", 4, 2, "l", false));
         assert!(table.source("l").is_none(), "deleted");
+    }
+
+    #[test]
+    fn a_truncate_empties_its_own_partition_only() {
+        let mut table = KeyTable::default();
+        table.apply(0, &change("c", 1, 1, "gone", false));
+        // A snapshot taken again: one version of the truncate for all partitions, and then the rows of each.
+        for partition in 0..4 {
+            table.apply(partition, &change("t", 9, 0, "", false));
+            table.apply(
+                partition,
+                &change("r", 10, 10 + u128::from(partition.unsigned_abs()), &format!("k{partition}"), false),
+            );
+        }
+        assert!(table.source("gone").is_none());
+        for key in ["k0", "k1", "k2", "k3"] {
+            assert!(table.source(key).is_some(), "{key}");
+        }
     }
 
     #[test]
     fn nonsense_is_noticed_and_harmless() {
         let mut table = KeyTable::default();
-        table.apply(&change("c", 1, 1, "k", false));
+        table.apply(0, &change("c", 1, 1, "k", false));
         let mut broken = change("c", 2, 2, "l", false);
         broken.after = Some(Row::new());
-        assert!(!table.apply(&broken));
+        assert!(!table.apply(0, &broken));
         assert_eq!(table.source("k").as_deref(), Some("web"));
     }
 }

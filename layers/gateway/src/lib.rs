@@ -15,6 +15,7 @@ mod naming;
 mod occurrence;
 mod privacy;
 pub mod quarantine;
+mod room;
 mod run;
 mod wire;
 

@@ -40,6 +40,11 @@ pub(crate) fn occurred(said: Option<&Value>, sent: Option<&Value>, received: Tim
     Timestamp::from_microsecond(occurred.as_microsecond()).map_err(|_| Bad::Unreadable)
 }
 
+/// Whether a value is a time in one of the forms that are read.
+pub(crate) fn is_time(value: &Value) -> bool {
+    read(value).is_some()
+}
+
 /// Reads RFC 3339 text, ISO 8601 text without a zone (Python's SDKs; taken as UTC), or milliseconds since 1970.
 fn read(value: &Value) -> Option<Timestamp> {
     match value {

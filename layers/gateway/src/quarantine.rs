@@ -1,16 +1,25 @@
-//! Reads the quarantine: what was refused, newest first.
+//! The quarantine: what was refused, as sent, with the reason and all that a replay needs. Written here, and read newest first.
 
-use bus::{Bus, BusError, Record, TopicPartition};
-use model::behaviour::RejectedEvent;
+use crate::{Receipt, Rejection};
+use bus::limits::MAX_RECORD_BYTES;
+use bus::{Bus, BusError, NewRecord, Record, TopicPartition};
+use bytes::Bytes;
 use model::{Timestamp, topic};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// Most entries of one page.
 pub const PAGE_MAX: usize = 1_000;
 /// Bytes fetched at once.
 const FETCH_BYTES: usize = 4 << 20;
+/// Bytes that are kept of an original that does not fit into a record; as JSON text they become at most twice as many.
+const CUT_BYTES: usize = MAX_RECORD_BYTES / 4;
+/// Most characters of a reason: names of fields may stand in it, which the sender chose.
+const REASON_CHARS_MAX: usize = 1_000;
 
 /// Why the quarantine cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +33,7 @@ pub enum QuarantineError {
 }
 
 /// A refused event.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Entry {
     /// Where it stands: `<partition>.<offset>`.
     pub id: String,
@@ -40,11 +49,94 @@ pub struct Entry {
     pub received_at: Timestamp,
     /// What was sent, personal data included; only where one entry is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub original: Option<Value>,
+    pub sent: Option<Original>,
+}
+
+/// What was sent, and how: enough to send it again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Original {
+    /// The event, byte for byte; the beginning of its text where it is cut.
+    pub event: Box<RawValue>,
+    /// Whether the event was too large for a record of the bus, so that only its beginning was kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
+    /// The call that brought it, such as `track` or `batch`: a single call's event does not say its type.
+    pub call: String,
+    /// When the batch was sent, by the sender's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_at: Option<Value>,
+    /// Context of all events of the batch, byte for byte.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<Box<RawValue>>,
+}
+
+/// A record of the quarantine.
+#[derive(Serialize, Deserialize)]
+struct Kept<'a> {
+    #[serde(borrow)]
+    original: &'a RawValue,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    cut: bool,
+    call: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sent_at: Option<Value>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    context: Option<&'a RawValue>,
+    code: Cow<'a, str>,
+    reason: Cow<'a, str>,
+    contract_version: u32,
+    source: Cow<'a, str>,
+    received_at: Timestamp,
+}
+
+/// The record that keeps a refused event. It always fits: what the bus would refuse would be sent again for ever.
+///
+/// Personal data is in it, so that the event can be corrected and replayed; nothing logs it.
+pub(crate) fn record(
+    original: &RawValue,
+    context: Option<&RawValue>,
+    rejection: Rejection,
+    receipt: &Receipt<'_>,
+) -> NewRecord {
+    let reason: String = rejection.reason.chars().take(REASON_CHARS_MAX).collect();
+    let mut kept = Kept {
+        original,
+        cut: false,
+        call: receipt.call.name().into(),
+        sent_at: receipt.sent_at.cloned(),
+        context,
+        code: rejection.code.into(),
+        reason: reason.into(),
+        contract_version: rejection.contract_version,
+        source: receipt.source.into(),
+        received_at: receipt.received,
+    };
+    let key = rejection.key.map(Bytes::from);
+    let whole = crate::run::record(topic::REJECTED, key.clone(), write(&kept), receipt.received);
+    if whole.size() <= MAX_RECORD_BYTES {
+        return whole;
+    }
+    let cut = to_raw_value(beginning(original.get())).ok();
+    kept.original = cut.as_deref().unwrap_or(RawValue::NULL);
+    kept.cut = true;
+    crate::run::record(topic::REJECTED, key, write(&kept), receipt.received)
+}
+
+fn write(kept: &Kept<'_>) -> Vec<u8> {
+    let mut value = Vec::with_capacity(kept.original.get().len() + 512);
+    // Writing texts and JSON into memory cannot fail.
+    let written = serde_json::to_writer(&mut value, kept);
+    debug_assert!(written.is_ok(), "a refused event is JSON");
+    value
+}
+
+fn beginning(text: &str) -> &str {
+    let end = (0..=CUT_BYTES.min(text.len())).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+    text.get(..end).unwrap_or_default()
 }
 
 /// A page of entries.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Page {
     /// Newest first, without the originals.
     pub entries: Vec<Entry>,
@@ -75,13 +167,13 @@ pub async fn list(bus: &dyn Bus, limit: usize, cursor: Option<&str>) -> Result<P
         lows.insert(partition, ends.low);
         read(bus, &at, from, end, &mut found).await?;
     }
-    found.sort_by_key(|(record, _)| std::cmp::Reverse((record.timestamp_ms, record.offset, record.at.partition)));
+    found.sort_by_key(|found| Reverse((found.timestamp_ms, found.offset, found.partition)));
     found.truncate(limit);
-    for (record, _) in &found {
-        before.entry(record.at.partition).and_modify(|end| *end = record.offset.min(*end));
+    for found in &found {
+        before.entry(found.partition).and_modify(|end| *end = found.offset.min(*end));
     }
     let more = before.iter().any(|(partition, end)| lows.get(partition).is_some_and(|low| end > low));
-    let entries = found.into_iter().map(|(record, event)| entry(&record, event, false)).collect();
+    let entries = found.into_iter().map(|found| found.entry).collect();
     Ok(Page { entries, next: more.then(|| write_cursor(&before)) })
 }
 
@@ -99,45 +191,52 @@ pub async fn show(bus: &dyn Bus, id: &str) -> Result<Option<Entry>, QuarantineEr
         other => other?,
     };
     let found = records.into_iter().next().filter(|record| record.offset == offset);
-    Ok(found.map(|record| {
-        let event = parse(&record);
-        entry(&record, event, true)
-    }))
+    Ok(found.map(|record| entry(&record, true)))
 }
 
-type Found = Vec<(Record, Option<RejectedEvent>)>;
+/// An entry and its place in the order.
+struct Found {
+    timestamp_ms: i64,
+    offset: i64,
+    partition: i32,
+    entry: Entry,
+}
 
-async fn read(bus: &dyn Bus, at: &TopicPartition, mut from: i64, end: i64, found: &mut Found) -> Result<(), BusError> {
+async fn read(
+    bus: &dyn Bus,
+    at: &TopicPartition,
+    mut from: i64,
+    end: i64,
+    found: &mut Vec<Found>,
+) -> Result<(), BusError> {
     while from < end {
         let wanted = usize::try_from(end - from).unwrap_or(PAGE_MAX);
         let records = bus.fetch(at, from, wanted, FETCH_BYTES).await?;
         let Some(last) = records.last() else { break };
         from = last.offset + 1;
-        for mut record in records.into_iter().filter(|record| record.offset < end) {
-            // The originals are not listed: what is not needed must not fill the memory.
-            let event = parse(&record).map(|event| RejectedEvent { original: Value::Null, ..event });
-            record.value = None;
-            found.push((record, event));
-        }
+        // The originals are not listed: what is not needed must not fill the memory.
+        found.extend(records.iter().filter(|record| record.offset < end).map(|record| Found {
+            timestamp_ms: record.timestamp_ms,
+            offset: record.offset,
+            partition: record.at.partition,
+            entry: entry(record, false),
+        }));
     }
     Ok(())
 }
 
-fn parse(record: &Record) -> Option<RejectedEvent> {
-    record.value.as_ref().and_then(|value| serde_json::from_slice(value).ok())
-}
-
-fn entry(record: &Record, event: Option<RejectedEvent>, whole: bool) -> Entry {
+fn entry(record: &Record, whole: bool) -> Entry {
     let id = format!("{}.{}", record.at.partition, record.offset);
-    match event {
-        Some(event) => Entry {
+    let kept = record.value.as_ref().and_then(|value| serde_json::from_slice::<Kept<'_>>(value).ok());
+    match kept {
+        Some(kept) => Entry {
             id,
-            code: event.code,
-            reason: event.reason,
-            source: event.source,
-            contract_version: event.contract_version,
-            received_at: event.received_at,
-            original: whole.then_some(event.original),
+            sent: whole.then(|| original(&kept)),
+            code: kept.code.into_owned(),
+            reason: kept.reason.into_owned(),
+            source: kept.source.into_owned(),
+            contract_version: kept.contract_version,
+            received_at: kept.received_at,
         },
         None => Entry {
             id,
@@ -146,8 +245,18 @@ fn entry(record: &Record, event: Option<RejectedEvent>, whole: bool) -> Entry {
             source: String::new(),
             contract_version: 0,
             received_at: Timestamp::from_millisecond(record.timestamp_ms).unwrap_or(Timestamp::UNIX_EPOCH),
-            original: None,
+            sent: None,
         },
+    }
+}
+
+fn original(kept: &Kept<'_>) -> Original {
+    Original {
+        event: kept.original.to_owned(),
+        cut: kept.cut,
+        call: kept.call.clone().into_owned(),
+        sent_at: kept.sent_at.clone(),
+        context: kept.context.map(ToOwned::to_owned),
     }
 }
 

@@ -2,17 +2,18 @@
 
 use crate::canonical::{Canonicaliser, Receipt, Rejection};
 use crate::key::KeyTable;
+use crate::room::Room;
 use crate::wire::{Call, Sent};
-use crate::{Config, Error, Refusal, metrics};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use crate::{Config, Error, Refusal, metrics, quarantine};
+use bus::limits::MAX_RECORD_BYTES;
 use bus::{Bus, BusError, NewRecord, Placed, TopicPartition};
 use bytes::Bytes;
 use contract::events::Registry;
-use model::behaviour::{BehaviourEvent, RejectedEvent};
+use model::behaviour::BehaviourEvent;
 use model::{Change, Position, Timestamp, Tokeniser, topic};
 use runtime::{Clock, Meter};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -86,7 +87,7 @@ impl Gateway {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Whether the write keys are known, so that requests are taken.
+    /// Whether all write keys of the store are known, so that requests are taken.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.inner.ready.load(Ordering::Acquire)
@@ -100,8 +101,15 @@ impl Gateway {
     /// Canonicalises the events of a request and makes them durable, good and bad ones together.
     ///
     /// # Errors
-    /// [`Refusal::Bus`] when they are not durable; then nothing is acknowledged, and the sender repeats.
-    pub(crate) async fn accept(&self, call: Call, sent: &Sent<'_>, source: &str) -> Result<Accepted, Refusal> {
+    /// [`Refusal::Busy`] when there is no room for the records; [`Refusal::Bus`] when they are not durable; then nothing is
+    /// acknowledged, and the sender repeats.
+    pub(crate) async fn accept(
+        &self,
+        call: Call,
+        sent: &Sent<'_>,
+        source: &str,
+        room: &mut Room,
+    ) -> Result<Accepted, Refusal> {
         let started = Instant::now();
         let inner = &*self.inner;
         let received = inner.clock.now();
@@ -116,12 +124,18 @@ impl Gateway {
         let mut records = Vec::with_capacity(sent.events.len());
         let mut rejected = Vec::new();
         for turn in sent.events.chunks(EVENTS_A_TURN) {
+            let mut bytes = 0;
             for raw in turn {
-                match inner.canonicaliser.event(raw.get(), &receipt) {
-                    Ok(event) => records.push(event_record(&event, raw.get().len(), received)),
-                    Err(rejection) => rejected.push(rejected_record(raw.get(), *rejection, source, received)),
-                }
+                let event = inner.canonicaliser.event(raw.get(), &receipt);
+                let (into, record) = match event.and_then(|event| event_record(&event, raw, received)) {
+                    Ok(record) => (&mut records, record),
+                    Err(rejection) => (&mut rejected, quarantine::record(raw, sent.context_text, *rejection, &receipt)),
+                };
+                bytes += record.size();
+                into.push(record);
             }
+            // A short event in a batch with a shared context becomes a record many times its size.
+            room.grow(bytes)?;
             tokio::task::yield_now().await;
         }
         let (accepted, refused) = (records.len(), rejected.len());
@@ -165,11 +179,10 @@ impl Gateway {
         loop {
             let turn = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                turn = self.catch_up(&mut next) => turn,
+                turn = self.turn(&mut next) => turn,
             };
             match turn {
                 Ok(()) => {
-                    self.inner.ready.store(true, Ordering::Release);
                     pause = PAUSE_MIN;
                     continue;
                 }
@@ -187,6 +200,40 @@ impl Gateway {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE_MAX),
             }
         }
+    }
+
+    async fn turn(&self, next: &mut BTreeMap<i32, i64>) -> Result<(), BusError> {
+        // A key that the first snapshot has not reached yet is no unknown key.
+        if self.is_ready() || self.is_captured().await? {
+            self.catch_up(next).await?;
+            self.inner.ready.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Whether a whole snapshot of the store is on the bus. Where there is none, waits first for capture to say more.
+    async fn is_captured(&self) -> Result<bool, BusError> {
+        /// What capture says: 0 before its first snapshot is complete.
+        #[derive(Deserialize)]
+        struct Captured {
+            lsn: u64,
+        }
+        let at = TopicPartition::new(topic::CAPTURE_PROGRESS, 0);
+        let bus = &self.inner.bus;
+        let ends = bus.watermarks(&at).await?;
+        if ends.high > ends.low {
+            let last = bus.fetch(&at, ends.high - 1, 1, FETCH_BYTES).await?;
+            let value = last.first().and_then(|record| record.value.as_ref());
+            let captured = value.and_then(|value| serde_json::from_slice::<Captured>(value).ok());
+            if captured.is_some_and(|captured| captured.lsn > 0) {
+                return Ok(true);
+            }
+        } else if ends.high > 0 {
+            // Nothing was said for longer than the topic keeps it: the snapshot is long over.
+            return Ok(true);
+        }
+        bus.wait(&[(at, ends.high)], WAIT).await?;
+        Ok(false)
     }
 
     /// Reads what there is of the write keys. Waits first when everything was read before.
@@ -219,16 +266,16 @@ impl Gateway {
                 };
                 let Some(last) = records.last() else { break };
                 *offset = last.offset + 1;
-                self.learn(records.iter().filter_map(|record| record.value.as_ref()));
+                self.learn(partition, records.iter().filter_map(|record| record.value.as_ref()));
             }
         }
         Ok(())
     }
 
-    fn learn<'a>(&self, values: impl Iterator<Item = &'a Bytes>) {
+    fn learn<'a>(&self, partition: i32, values: impl Iterator<Item = &'a Bytes>) {
         let mut keys = self.inner.keys.write().unwrap_or_else(PoisonError::into_inner);
         for value in values {
-            let known = serde_json::from_slice::<Change>(value).is_ok_and(|change| keys.apply(&change));
+            let known = serde_json::from_slice::<Change>(value).is_ok_and(|change| keys.apply(partition, &change));
             if !known {
                 tracing::warn!(target: "gateway", "a change of the write keys makes no sense and is passed over");
                 self.inner.meter.failed(metrics::WRITE_KEYS, "a change of the write keys makes no sense");
@@ -237,33 +284,20 @@ impl Gateway {
     }
 }
 
-fn event_record(event: &BehaviourEvent, size: usize, received: Timestamp) -> NewRecord {
+fn event_record(event: &BehaviourEvent, raw: &RawValue, received: Timestamp) -> Result<NewRecord, Box<Rejection>> {
     let key = event.anonymous_id.as_ref().or(event.user_id.as_ref());
-    let mut value = Vec::with_capacity(size + 256);
+    let mut value = Vec::with_capacity(raw.get().len() + 256);
     // Writing strings and maps with text keys into memory cannot fail.
     let written = serde_json::to_writer(&mut value, event);
     debug_assert!(written.is_ok(), "an event is JSON");
-    record(topic::EVENTS, key.map(|key| Bytes::copy_from_slice(key.as_bytes())), value, received)
+    let record = record(topic::EVENTS, key.map(|key| Bytes::copy_from_slice(key.as_bytes())), value, received);
+    if record.size() > MAX_RECORD_BYTES {
+        return Err(Box::new(Rejection::grown(key.cloned())));
+    }
+    Ok(record)
 }
 
-/// The quarantine keeps what was sent, personal data included, so that it can be corrected and replayed; nothing logs it.
-fn rejected_record(raw: &str, rejection: Rejection, source: &str, received: Timestamp) -> NewRecord {
-    let original = serde_json::from_str::<Value>(raw).unwrap_or_else(|_| json!({ "bytes": STANDARD.encode(raw) }));
-    let event = RejectedEvent {
-        original,
-        code: rejection.code.to_owned(),
-        reason: rejection.reason,
-        contract_version: rejection.contract_version,
-        source: source.to_owned(),
-        received_at: received,
-    };
-    let mut value = Vec::with_capacity(raw.len() + 256);
-    let written = serde_json::to_writer(&mut value, &event);
-    debug_assert!(written.is_ok(), "a rejected event is JSON");
-    record(topic::REJECTED, rejection.key.map(Bytes::from), value, received)
-}
-
-fn record(topic: &str, key: Option<Bytes>, value: Vec<u8>, received: Timestamp) -> NewRecord {
+pub(crate) fn record(topic: &str, key: Option<Bytes>, value: Vec<u8>, received: Timestamp) -> NewRecord {
     NewRecord {
         topic: topic.to_owned(),
         partition: None,

@@ -1,6 +1,6 @@
 //! What SDKs send: Segment's calls and batches, read once, without copying what is thrown away.
 
-use crate::{Config, Refusal};
+use crate::{Config, Refusal, occurrence};
 use model::behaviour::EventType;
 use serde::Deserialize;
 use serde_json::Value;
@@ -33,6 +33,20 @@ impl Call {
             _ => return None,
         })
     }
+
+    /// The call's path in its long form; [`Self::of`] reads it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::One(EventType::Identify) => "identify",
+            Self::One(EventType::Track) => "track",
+            Self::One(EventType::Page) => "page",
+            Self::One(EventType::Screen) => "screen",
+            Self::One(EventType::Group) => "group",
+            Self::One(EventType::Alias) => "alias",
+            Self::Batch => "batch",
+        }
+    }
 }
 
 /// A request's body, taken apart but not yet read event by event.
@@ -42,10 +56,12 @@ pub struct Sent<'a> {
     pub events: Vec<&'a RawValue>,
     /// The write key, where the body holds it.
     pub write_key: Option<String>,
-    /// When the SDK sent the batch, as sent.
+    /// When the SDK sent the batch; none where it is no time.
     pub sent_at: Option<Value>,
     /// Context of all events of the batch.
     pub context: Option<Value>,
+    /// The same, as sent.
+    pub context_text: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -79,7 +95,8 @@ impl<'a> Sent<'a> {
             Call::One(_) => {
                 let event: &RawValue = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
                 let key: KeyOnly = serde_json::from_str(event.get()).map_err(|error| unreadable(&error))?;
-                Ok(Self { events: vec![event], write_key: text(key.write_key), sent_at: None, context: None })
+                let write_key = text(key.write_key);
+                Ok(Self { events: vec![event], write_key, sent_at: None, context: None, context_text: None })
             }
             Call::Batch => {
                 let batch: Batch<'a> = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
@@ -87,7 +104,14 @@ impl<'a> Sent<'a> {
                     return Err(Refusal::TooMany { limit: config.batch_events_max });
                 }
                 let context = batch.context.map(shared_context).transpose()?;
-                Ok(Self { events: batch.batch, write_key: text(batch.write_key), sent_at: batch.sent_at, context })
+                Ok(Self {
+                    events: batch.batch,
+                    write_key: text(batch.write_key),
+                    // It is kept with each event that is refused, so it must not be as large as a body.
+                    sent_at: batch.sent_at.filter(occurrence::is_time),
+                    context,
+                    context_text: batch.context,
+                })
             }
         }
     }
@@ -153,6 +177,24 @@ mod tests {
         assert_eq!(read(one, r#" {"event":"A","writeKey":"k"}"#), Ok((1, Some("k".to_owned()))));
         assert_eq!(read(Call::Batch, r#"{"batch":[{},3],"sentAt":null}"#), Ok((2, None)));
         assert_eq!(read(Call::Batch, r#"{"batch":[]}"#), Ok((0, None)));
+    }
+
+    #[test]
+    fn calls_are_found_by_their_name() {
+        for path in ["identify", "track", "page", "screen", "group", "alias", "batch"] {
+            assert_eq!(Call::of(path).unwrap().name(), path);
+        }
+    }
+
+    #[test]
+    fn a_batch_was_sent_at_a_time_or_it_does_not_say() {
+        let sent_at = |text: &str| {
+            let body = format!(r#"{{"batch":[],"sentAt":{text}}}"#);
+            Sent::read(Call::Batch, body.as_bytes(), &Config::default()).unwrap().sent_at
+        };
+        assert_eq!(sent_at(r#""2026-03-01T12:00:00Z""#), Some(Value::from("2026-03-01T12:00:00Z")));
+        assert_eq!(sent_at(&format!("\"{}\"", "x".repeat(400_000))), None);
+        assert_eq!(sent_at("[1]"), None);
     }
 
     #[test]

@@ -50,9 +50,9 @@ async fn a_bus_that_hangs_is_a_503() {
 
 #[tokio::test]
 async fn beyond_the_bytes_in_flight_the_door_is_busy() {
-    let house = Arc::new(House::open_with(Config { in_flight_bytes_max: 1_000, ..Config::default() }).await);
+    let house = Arc::new(House::open_with(Config { in_flight_bytes_max: 2_000, ..Config::default() }).await);
     house.bus.holds.store(true, Ordering::SeqCst);
-    let body = json!({"batch": [view("a", "m")], "pad": "x".repeat(500)});
+    let body = json!({"batch": [view("a", "m")], "pad": "x".repeat(800)});
     let sender = tokio::spawn({
         let (house, body) = (Arc::clone(&house), body.clone());
         async move { house.send("batch", &body).await.0 }
@@ -64,6 +64,19 @@ async fn beyond_the_bytes_in_flight_the_door_is_busy() {
     house.bus.release.notify_one();
     assert_eq!(sender.await.unwrap(), StatusCode::OK);
     assert_eq!(house.send("batch", &body).await.0, StatusCode::OK, "the room is free again");
+}
+
+#[tokio::test]
+async fn what_a_shared_context_makes_of_a_small_body_counts() {
+    let house = House::open_with(Config { in_flight_bytes_max: 100_000, ..Config::default() }).await;
+    let pages = |count: usize| {
+        let page = json!({"type": "page", "userId": "u"});
+        json!({"batch": vec![page; count], "context": {"note": "x".repeat(4_000)}})
+    };
+    let (status, problem) = house.send("batch", &pages(40)).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("gateway.busy")));
+    assert!(house.events().await.is_empty());
+    assert_eq!(house.send("batch", &pages(10)).await.0, StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

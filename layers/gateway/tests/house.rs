@@ -6,8 +6,9 @@ use bytes::Bytes;
 use engine_fjall::{Options, Store};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use gateway::quarantine::{self, Entry};
 use gateway::{Config, Gateway};
-use model::behaviour::{BehaviourEvent, RejectedEvent};
+use model::behaviour::BehaviourEvent;
 use model::{Layer, Timestamp, Tokeniser, topic};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use runtime::Telemetry;
@@ -38,6 +39,8 @@ pub struct Faulty {
     pub release: Notify,
     /// Calls of produce that wait now.
     pub held: AtomicUsize,
+    /// Waits for capture to say how far it is.
+    pub waits_for_capture: AtomicUsize,
 }
 
 #[async_trait]
@@ -62,6 +65,9 @@ impl Bus for Faulty {
         self.inner.fetch(at, from, n, bytes).await
     }
     async fn wait(&self, positions: &[(TopicPartition, i64)], at_most: Duration) -> Result<bool, BusError> {
+        if positions.iter().any(|(at, _)| at.topic == topic::CAPTURE_PROGRESS) {
+            self.waits_for_capture.fetch_add(1, Ordering::SeqCst);
+        }
         self.inner.wait(positions, at_most).await
     }
     async fn watermarks(&self, at: &TopicPartition) -> Result<Watermarks, BusError> {
@@ -119,10 +125,9 @@ impl House {
 
     pub async fn open_with(config: Config) -> Self {
         let house = Self::closed(config).await;
-        for spec in topic::all() {
-            house.bus.create_topic(&TopicSpec::new(spec.0, spec.1)).await.unwrap();
-        }
+        house.create_topics().await;
         house.tell_key("c", 1, 1, KEY, false).await;
+        house.tell_progress(1).await;
         house.follow();
         until("the write keys are known", async || house.gateway.is_ready()).await;
         house
@@ -139,6 +144,7 @@ impl House {
             holds: AtomicBool::new(false),
             release: Notify::new(),
             held: AtomicUsize::new(0),
+            waits_for_capture: AtomicUsize::new(0),
         });
         let telemetry = Telemetry::default();
         let gateway = Gateway::new(
@@ -156,6 +162,12 @@ impl House {
         Self { bus, gateway, url, http: Client::new(), telemetry, stop, _store: store, _folder: folder }
     }
 
+    pub async fn create_topics(&self) {
+        for (name, partitions) in topic::all() {
+            self.bus.create_topic(&TopicSpec::new(name, partitions)).await.unwrap();
+        }
+    }
+
     /// Starts following the write keys.
     pub fn follow(&self) {
         let (gateway, stop) = (self.gateway.clone(), self.stop.clone());
@@ -164,20 +176,18 @@ impl House {
 
     /// Puts a change of a write key on the bus, as capture does.
     pub async fn tell_key(&self, op: &str, lsn: u64, id: u128, key: &str, revoked: bool) {
-        let id = uuid::Uuid::from_u128(id).to_string();
-        let hash: String = Sha256::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-        let row = json!({"write_key_id": id, "name": "web shop", "key_hash": hash,
-            "created_at": NOW, "revoked_at": revoked.then_some(NOW)});
-        let (before, after) = if op == "d" { (row, Value::Null) } else { (Value::Null, row) };
-        let change = json!({"before": before, "after": after, "op": op, "ts_us": 0, "source": {"db": "d",
-            "schema": "public", "table": "write_key", "lsn": lsn, "seq": 0, "tx": 1, "ts_us": 0, "snapshot": false}});
-        let record = NewRecord {
-            topic: topic::crm("write_key"),
-            key: Some(id.into()),
-            value: Some(change.to_string().into()),
-            ..NewRecord::default()
-        };
-        self.bus.produce(vec![record]).await.unwrap();
+        self.produce(key_change(op, lsn, id, key, revoked)).await;
+    }
+
+    /// Says how far capture is, as capture does.
+    pub async fn tell_progress(&self, lsn: u64) {
+        let value = json!({"lsn": lsn, "ts_us": 0}).to_string();
+        let topic = topic::CAPTURE_PROGRESS.to_owned();
+        self.produce(NewRecord { topic, value: Some(value.into()), ..NewRecord::default() }).await;
+    }
+
+    pub async fn produce(&self, record: NewRecord) -> Placed {
+        self.bus.produce(vec![record]).await.unwrap().remove(0)
     }
 
     /// A POST with the write key.
@@ -212,10 +222,32 @@ impl House {
         records.iter().map(|record| serde_json::from_slice(record.value.as_ref().unwrap()).unwrap()).collect()
     }
 
-    pub async fn rejected(&self) -> Vec<RejectedEvent> {
-        let records = self.records(topic::REJECTED).await;
-        records.iter().map(|record| serde_json::from_slice(record.value.as_ref().unwrap()).unwrap()).collect()
+    /// All of the quarantine, with what was sent.
+    pub async fn rejected(&self) -> Vec<Entry> {
+        let page = quarantine::list(self.bus.as_ref(), quarantine::PAGE_MAX, None).await.unwrap();
+        let mut entries = Vec::new();
+        for entry in page.entries {
+            entries.push(quarantine::show(self.bus.as_ref(), &entry.id).await.unwrap().unwrap());
+        }
+        entries
     }
+}
+
+/// A change of a write key, as capture writes it. A truncate is of the whole table.
+pub fn key_change(op: &str, lsn: u64, id: u128, key: &str, revoked: bool) -> NewRecord {
+    let id = uuid::Uuid::from_u128(id).to_string();
+    let hash: String = Sha256::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let row = json!({"write_key_id": id, "name": "web shop", "key_hash": hash,
+        "created_at": NOW, "revoked_at": revoked.then_some(NOW)});
+    let (before, after) = match op {
+        "d" => (row, Value::Null),
+        "t" => (Value::Null, Value::Null),
+        _ => (Value::Null, row),
+    };
+    let change = json!({"before": before, "after": after, "op": op, "ts_us": 0, "source": {"db": "d",
+        "schema": "public", "table": "write_key", "lsn": lsn, "seq": 0, "tx": 1, "ts_us": 0, "snapshot": false}});
+    let (topic, key) = (topic::crm("write_key"), Some(id.into()));
+    NewRecord { topic, key, value: Some(change.to_string().into()), ..NewRecord::default() }
 }
 
 pub fn now() -> Timestamp {
