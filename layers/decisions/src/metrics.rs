@@ -18,6 +18,8 @@ pub const GIVEN_UP: &str = "given_up";
 pub const RETRIED: &str = "retried";
 /// An action that a guardrail stopped right before it would have been sent.
 pub const WITHHELD: &str = "withheld";
+/// An attempt whose end could not be recorded; the action is due again when its lease ends.
+pub const UNRECORDED: &str = "unrecorded";
 /// An outcome that was written or corrected.
 pub const OUTCOME: &str = "outcome";
 /// A record that cannot be dealt with and was passed over; it stays on the bus.

@@ -15,6 +15,8 @@ const GROUP: &str = "decisions.intents";
 
 pub(crate) async fn run(shared: &Shared) -> Result<(), DecisionsError> {
     let mut reader = Reader::join(shared.bus.clone(), GROUP, &[topic::INTENTS.to_owned()]).await?;
+    let remark =
+        if shared.config.webhook_url.is_none() { "; actions wait: decisions.webhook_url is not set" } else { "" };
     while !shared.stop.is_cancelled() {
         let lists = reader.batch(shared.config.poll()).await?;
         if !lists.is_empty() {
@@ -24,7 +26,7 @@ pub(crate) async fn run(shared: &Shared) -> Result<(), DecisionsError> {
             shared.due.notify_one();
         }
         shared.meter.lag(reader.lag().await?);
-        shared.meter.position(format!("intents {}", reader.position()));
+        shared.meter.position(format!("intents {}{remark}", reader.position()));
     }
     Ok(())
 }

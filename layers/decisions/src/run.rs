@@ -63,7 +63,7 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), DecisionsError> {
     config.validate()?;
-    let shared = Shared { config, bus, oltp, playbooks, clock, meter, stop, due: Notify::new() };
+    let shared = Arc::new(Shared { config, bus, oltp, playbooks, clock, meter, stop, due: Notify::new() });
     let loops = async {
         tokio::try_join!(
             keep(&shared, || propose::run(&shared)),

@@ -89,10 +89,11 @@ fn answer(status: StatusCode, asked: Option<Duration>) -> Answer {
 }
 
 fn reason(error: &reqwest::Error) -> &'static str {
-    if error.is_timeout() {
+    // `not sent:` says that the receiver cannot have acted. Asked first, as a connection that takes too long is both.
+    if error.is_connect() {
+        "not sent: the receiver cannot be reached"
+    } else if error.is_timeout() {
         "the receiver did not answer in time"
-    } else if error.is_connect() {
-        "the receiver cannot be reached"
     } else {
         "the connection to the receiver broke"
     }

@@ -95,8 +95,16 @@ async fn without_a_url_actions_wait_and_a_retraction_withdraws_them() {
         house.send(&withdrawn).await;
         house.decision(&kept, |decision| decision.decision.status == "executing").await;
         house.decision(&withdrawn, |decision| decision.decision.status == "executing").await;
-        let status = house.telemetry.status();
-        assert!(status.iter().any(|layer| layer.position.contains("webhook_url is not set")), "{status:?}");
+        house
+            .until("the status says why the actions wait", || async {
+                house
+                    .telemetry
+                    .status()
+                    .iter()
+                    .find(|layer| layer.position.contains("webhook_url is not set"))
+                    .map(drop)
+            })
+            .await;
         withdrawn.status = IntentStatus::Retracted;
         house.send(&withdrawn).await;
         house.decision(&withdrawn, |decision| decision.decision.status == "retracted").await;
@@ -116,20 +124,79 @@ async fn without_a_url_actions_wait_and_a_retraction_withdraws_them() {
 #[tokio::test]
 async fn what_was_allowed_is_asked_again_before_it_is_sent() {
     let house = House::new().await;
-    house.faults.always.store(503, Ordering::SeqCst);
-    let _run = house.start_with(Config { backoff_ms: 100, ..house.config.clone() });
-    let member = house.member("ann").await;
-    let intent = house.fire(member).await;
-    house.decision(&intent, |decision| !decision.deliveries.is_empty()).await;
+    house.faults.hold.store(1, Ordering::SeqCst);
+    house.faults.before.store(1, Ordering::SeqCst);
+    let _run = house.start();
+    let intent = house.fire(house.member("ann").await).await;
+    // While the first attempt is on its way, so that only the second one can know.
+    house.requests(1).await;
     house.put_member("ann", |member| member.consents = vec![consent("revoked", "2025-06-01T00:00:00Z")]).await;
-    house.faults.always.store(0, Ordering::SeqCst);
+    house.faults.let_go.add_permits(1);
     let decision = house.decision(&intent, |decision| decision.decision.status != "executing").await;
-    if decision.decision.status == "failed" {
-        let last = decision.deliveries.last().unwrap();
-        assert_eq!(last.status_code, None);
-        assert!(last.error.as_ref().unwrap().starts_with("not sent: consent: "), "{last:?}");
-        assert_eq!(house.received.accepted(), 0);
-    } else {
-        panic!("sent after the consent was revoked: {decision:?}");
+    assert_eq!(decision.decision.status, "failed", "sent after the consent was revoked: {decision:?}");
+    let last = decision.deliveries.last().unwrap();
+    assert_eq!((decision.deliveries.len(), last.status_code), (2, None));
+    assert!(last.error.as_ref().unwrap().starts_with("not sent: consent: "), "{last:?}");
+    assert_eq!((house.faults.requests.load(Ordering::SeqCst), house.received.accepted()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_slow_for_one_holds_up_nobody_else() {
+    let house = House::new().await;
+    house.faults.hold.store(1, Ordering::SeqCst);
+    let _run = house.start_with(Config { in_flight_max: 2, timeout_ms: 20_000, ..house.config.clone() });
+    let slow = house.fire(house.member("slow").await).await;
+    house.requests(1).await;
+    for n in 0..3 {
+        let quick = house.fire(house.member(&format!("quick{n}")).await).await;
+        house.decision(&quick, |decision| decision.decision.status == "executed").await;
+        let waiting = house.decision(&slow, |_| true).await;
+        assert_eq!((waiting.decision.status.as_str(), waiting.deliveries.len()), ("executing", 0), "it is still held");
     }
+    house.faults.let_go.add_permits(1);
+    house.decision(&slow, |decision| decision.decision.status == "executed").await;
+    assert_eq!((house.faults.requests.load(Ordering::SeqCst), house.received.accepted()), (4, 4));
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let house = House::new().await;
+    house.faults.always.store(308, Ordering::SeqCst);
+    let _run = house.start();
+    let intent = house.fire(house.member("ann").await).await;
+    let decision = house.decision(&intent, |decision| decision.decision.status == "failed").await;
+    assert_eq!((decision.deliveries.len(), decision.deliveries[0].status_code), (1, Some(308)));
+    assert_eq!(house.faults.requests.load(Ordering::SeqCst), 1);
+}
+
+/// Taken away by mistake, or not yet known to this process: nothing is sent without its limits, nothing is lost, and it shows.
+#[tokio::test]
+async fn an_action_waits_for_its_playbook() {
+    let mut house = House::new().await;
+    let intent = house.intent(PersonId::member(house.member("ann").await));
+    {
+        let _run = house.start_with(Config { webhook_url: None, ..house.config.clone() });
+        house.send(&intent).await;
+        house.decision(&intent, |decision| decision.decision.status == "executing").await;
+    }
+    let playbooks = std::mem::take(&mut house.playbooks);
+    {
+        let _run = house.start_with(Config { backoff_ms: 60_000, ..house.config.clone() });
+        let decision = house.decision(&intent, |decision| !decision.deliveries.is_empty()).await;
+        let why = decision.deliveries[0].error.as_deref();
+        assert_eq!(why, Some("not sent: there is no playbook `cart_reminder`"));
+        assert_eq!(decision.decision.status, "executing");
+        house
+            .until("the status says so", || async {
+                let status = house.telemetry.status();
+                let says = |error: &String| error.contains("there is no playbook");
+                status.iter().find(|layer| layer.errors > 0 && layer.last_error.as_ref().is_some_and(says)).map(drop)
+            })
+            .await;
+    }
+    house.playbooks = playbooks;
+    house.move_on(3_600);
+    let _run = house.start();
+    house.decision(&intent, |decision| decision.decision.status == "executed").await;
+    assert_eq!(house.received.accepted(), 1);
 }

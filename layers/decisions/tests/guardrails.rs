@@ -1,9 +1,11 @@
 //! Each guardrail blocks, and the record says which and why.
 
 use crate::house::{House, consent};
+use decisions::Config;
 use futures_util::future::join_all;
 use model::ids::PersonId;
 use oltp::outcome::DecisionDetail;
+use std::sync::atomic::Ordering;
 
 fn denied(decision: &DecisionDetail) -> Vec<&str> {
     let order: Vec<&str> = decision.verdicts.iter().map(|verdict| verdict.guardrail.as_str()).collect();
@@ -90,12 +92,65 @@ async fn the_cap_holds_when_many_ask_at_once() {
 #[tokio::test]
 async fn a_failed_action_frees_its_place_under_the_cap() {
     let house = House::new().await;
-    house.faults.always.store(410, std::sync::atomic::Ordering::SeqCst);
+    house.faults.always.store(410, Ordering::SeqCst);
     let _run = house.start();
     let ann = house.member("ann").await;
     let first = house.fire(ann).await;
     house.decision(&first, |decision| decision.decision.status == "failed").await;
-    house.faults.always.store(0, std::sync::atomic::Ordering::SeqCst);
+    house.faults.always.store(0, Ordering::SeqCst);
+    let second = house.fire(ann).await;
+    house.decision(&second, |decision| decision.decision.status == "executed").await;
+}
+
+/// Whoever did not answer, or broke while answering, may have contacted the member all the same.
+#[tokio::test]
+async fn an_action_that_may_have_arrived_keeps_its_place_under_the_cap() {
+    let house = House::new().await;
+    let once = Config { attempts_max: 1, ..house.config.clone() };
+    let slow = Config { timeout_ms: 50, ..once.clone() };
+    let away = Config { webhook_url: Some("http://127.0.0.1:1/".to_owned()), ..once.clone() };
+    for (name, config, always, hold, wanted) in [
+        ("broken", once, 500, 0, "blocked"),
+        ("silent", slow, 0, 1, "blocked"),
+        ("not reached", away, 0, 0, "executed"),
+    ] {
+        let member = house.member(name).await;
+        house.faults.always.store(always, Ordering::SeqCst);
+        house.faults.hold.store(hold, Ordering::SeqCst);
+        let run = house.start_with(config);
+        let first = house.fire(member).await;
+        let failed = house.decision(&first, |decision| decision.decision.status == "failed").await;
+        drop(run);
+        house.faults.always.store(0, Ordering::SeqCst);
+        let run = house.start();
+        let second = house.fire(member).await;
+        let decision = house
+            .decision(&second, |decision| ["blocked", "executed"].contains(&decision.decision.status.as_str()))
+            .await;
+        assert_eq!(decision.decision.status, wanted, "{name}: {failed:?}");
+        if wanted == "blocked" {
+            assert_eq!(denied(&decision), ["frequency_cap"], "{name}");
+        }
+        drop(run);
+    }
+    house.move_on(24 * 3_600 + 60);
+    let _run = house.start();
+    let later = house.fire(house.member("broken").await).await;
+    house.decision(&later, |decision| decision.decision.status == "executed").await;
+}
+
+#[tokio::test]
+async fn an_action_that_was_withheld_frees_its_place_under_the_cap() {
+    let house = House::new().await;
+    let ann = house.member("ann").await;
+    let first = house.fire(ann).await;
+    let run = house.start_with(Config { webhook_url: None, ..house.config.clone() });
+    house.decision(&first, |decision| decision.decision.status == "executing").await;
+    drop(run);
+    house.put_member("ann", |member| member.consents = vec![consent("revoked", "2025-06-01T00:00:00Z")]).await;
+    let _run = house.start();
+    house.decision(&first, |decision| decision.decision.status == "failed").await;
+    house.put_member("ann", |member| member.consents = vec![consent("granted", "2025-06-02T00:00:00Z")]).await;
     let second = house.fire(ann).await;
     house.decision(&second, |decision| decision.decision.status == "executed").await;
 }

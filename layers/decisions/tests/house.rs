@@ -2,6 +2,7 @@
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::http::header::LOCATION;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use bus::{Bus, MemoryBus, NewRecord, TopicSpec};
@@ -12,7 +13,9 @@ use jiff::SignedDuration;
 use model::derived::{Intent, IntentStatus};
 use model::ids::{MemberId, OrderId, PersonId};
 use model::{IdentityKind, Layer, Timestamp, Tokeniser, topic};
-use oltp::command::{ConsentValue, IdentityValue, OrderLineValue, PutMember, PutOrder, PutProduct, PutSku};
+use oltp::command::{
+    ConsentValue, IdentityValue, OrderLineValue, PutMember, PutOrder, PutProduct, PutReturn, PutSku, ReturnLineValue,
+};
 use oltp::outcome::{Decision, DecisionDetail, DecisionsAsked};
 use oltp::{Command, Context, Oltp};
 use runtime::{Clock, Telemetry};
@@ -21,6 +24,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -44,16 +48,27 @@ impl Clock for TestClock {
 }
 
 /// What the receiver does to the first requests.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Faults {
+    /// So many are held, before all else, until `let_go` has a permit for them.
+    pub hold: Arc<AtomicU32>,
+    pub let_go: Arc<Semaphore>,
     /// So many are answered 503 before they are looked at.
     pub before: Arc<AtomicU32>,
     /// So many, after those, are taken and then answered 500, as if the answer had been lost.
     pub after: Arc<AtomicU32>,
-    /// All are answered so, where it is not 0.
+    /// All are answered so, where it is not 0; a redirection leads back here.
     pub always: Arc<AtomicU32>,
     /// Requests that came.
     pub requests: Arc<AtomicU32>,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        let none = Arc::<AtomicU32>::default;
+        let let_go = Arc::new(Semaphore::new(0));
+        Self { hold: none(), let_go, before: none(), after: none(), always: none(), requests: none() }
+    }
 }
 
 pub struct House {
@@ -93,7 +108,8 @@ impl House {
         let meter = telemetry.meter(Layer::Oltp);
         let oltp = Oltp::new(&oltp::Config::default(), pg, Tokeniser::new(b"test"), meter).unwrap();
         oltp.migrate().await.unwrap();
-        for (name, partitions) in [(topic::INTENTS.to_owned(), 8), (topic::crm("sales_order"), 4)] {
+        let topics = [(topic::INTENTS.to_owned(), 8), (topic::crm("sales_order"), 4), (topic::crm("sales_return"), 4)];
+        for (name, partitions) in topics {
             bus.create_topic(&TopicSpec::new(name, partitions)).await.unwrap();
         }
         let clock = Arc::new(TestClock { begun: Instant::now(), moved_s: AtomicI64::new(0) });
@@ -184,15 +200,35 @@ impl House {
     /// Puts an order and captures it, as the layer before us does.
     pub async fn put_order(&self, order: PutOrder) -> OrderId {
         let id = self.command(Command::Order(order)).await;
+        self.capture("sales_order", OrderId(id)).await;
+        OrderId(id)
+    }
+
+    /// Gives all of an order back and captures that.
+    pub async fn give_back(&self, order: &PutOrder, id: OrderId) {
+        let line = ReturnLineValue { line_no: 1, quantity: 1.into(), net_minor: None };
+        let back = PutReturn {
+            source: order.source.clone(),
+            return_no: order.order_no.clone(),
+            order_source: order.source.clone(),
+            order_no: order.order_no.clone(),
+            returned_at: order.placed_at,
+            lines: vec![line],
+            ..PutReturn::default()
+        };
+        self.command(Command::Return(back)).await;
+        self.capture("sales_return", id).await;
+    }
+
+    async fn capture(&self, table: &str, order: OrderId) {
         let change = json!({
             "before": null,
-            "after": { "order_id": id },
+            "after": { "order_id": order },
             "op": "c",
-            "source": { "db": "d", "schema": "crm", "table": "sales_order", "lsn": 1, "seq": 0, "tx": 1, "ts_us": 0, "snapshot": false },
+            "source": { "db": "d", "schema": "crm", "table": table, "lsn": 1, "seq": 0, "tx": 1, "ts_us": 0, "snapshot": false },
             "ts_us": 0,
         });
-        self.produce(&topic::crm("sales_order"), &id.to_string(), &change).await;
-        OrderId(id)
+        self.produce(&topic::crm(table), &order.to_string(), &change).await;
     }
 
     /// An intent of a person.
@@ -242,6 +278,14 @@ impl House {
             wanted(&detail).then_some(detail)
         })
         .await
+    }
+
+    /// Waits until the receiver got so many requests.
+    pub async fn requests(&self, count: u32) {
+        self.until("the receiver is asked", || async {
+            (self.faults.requests.load(Ordering::SeqCst) >= count).then_some(())
+        })
+        .await;
     }
 
     /// Waits until all that is on a topic was dealt with by a group.
@@ -312,9 +356,12 @@ async fn fail(State(faults): State<Faults>, request: Request, next: Next) -> Res
     let take =
         |left: &AtomicU32| left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
     faults.requests.fetch_add(1, Ordering::SeqCst);
+    if take(&faults.hold) {
+        faults.let_go.acquire().await.unwrap().forget();
+    }
     let always = faults.always.load(Ordering::SeqCst);
     if always != 0 {
-        return StatusCode::from_u16(u16::try_from(always).unwrap()).unwrap().into_response();
+        return (StatusCode::from_u16(u16::try_from(always).unwrap()).unwrap(), [(LOCATION, "/")]).into_response();
     }
     if take(&faults.before) {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();

@@ -67,6 +67,11 @@ async fn corrections_correct_the_outcome_also_after_the_window() {
     order.status = Some("cancelled".to_owned());
     house.put_order(order.clone()).await;
     outcome(&house, &intent, |outcome| outcome.kind == "none").await;
+    order.status = Some("paid".to_owned());
+    let id = house.put_order(order.clone()).await;
+    outcome(&house, &intent, |outcome| outcome.kind == "purchase").await;
+    house.give_back(&order, id).await;
+    outcome(&house, &intent, |outcome| outcome.kind == "none").await;
     // A till that was offline brings an order of the window when the window is long over.
     house.move_on(30 * DAY);
     let late = house.order("ann", 120 - 30 * DAY, 700).await;

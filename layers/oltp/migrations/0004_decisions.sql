@@ -5,12 +5,15 @@ language sql as $$
     insert into crm.audit_log (actor, action, entity, entity_id, reason) values ('decisions', action, entity, id::text, why)
 $$;
 
--- Contacts of a member on a channel that count from a time on: delivered ones since then, and pending ones whatever their age.
+-- Contacts of a member on a channel that count from a time on: pending ones whatever their age, delivered ones, and failed ones
+-- whose receiver may have acted all the same, because it did not answer or answered with an error of its own.
 create function crm.contacts(member uuid, on_channel text, since timestamptz) returns bigint
 language sql stable as $$
     select count(*) from crm.action a
-    where a.member_id = member and a.channel = on_channel and (a.status = 'pending' or (a.status = 'delivered' and coalesce(
-        (select max(d.at) from crm.delivery d where d.action_id = a.action_id and d.error is null), a.created_at) >= since))
+    where a.member_id = member and a.channel = on_channel and (a.status = 'pending' or exists (
+        select from crm.delivery d
+        where d.action_id = a.action_id and d.at >= since
+            and (d.error is null or (d.status_code is null or d.status_code >= 500) and d.error not like 'not sent:%')))
 $$;
 
 create function crm.guardrail_facts(q jsonb) returns jsonb
