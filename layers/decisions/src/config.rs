@@ -3,14 +3,16 @@
 use crate::DecisionsError;
 use crate::standard_webhooks::Secret;
 use reqwest::Url;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::time::Duration;
 
 /// How decisions are made and sent.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where actions are sent, an http or https URL. Without one, actions stay pending.
+    /// Where actions are sent, an http or https URL. Without one, actions stay pending. It is shown without credentials and path:
+    /// many receivers are known by a secret in the path.
+    #[serde(serialize_with = "serialize_shown")]
     pub webhook_url: Option<String>,
     /// The secret that they are signed with, `whsec_…`; needed as soon as there is a URL. Best given by the environment
     /// (`STOREWIDE_DECISIONS__WEBHOOK_SECRET`).
@@ -46,9 +48,8 @@ impl Default for Config {
 
 impl std::fmt::Debug for Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The URL may hold credentials.
         f.debug_struct("Config")
-            .field("webhook_url", &self.webhook_url.as_ref().map(|_| "…"))
+            .field("webhook_url", &shown(&self.webhook_url))
             .field("webhook_secret", &self.webhook_secret.as_ref().map(|_| "…"))
             .field("timeout_ms", &self.timeout_ms)
             .field("attempts_max", &self.attempts_max)
@@ -57,6 +58,16 @@ impl std::fmt::Debug for Config {
             .field("poll_ms", &self.poll_ms)
             .finish()
     }
+}
+
+/// What may be shown of a URL: where it leads, and that there is more.
+fn shown(url: &Option<String>) -> Option<String> {
+    let origin = |url: Url| format!("{}/…", url.origin().ascii_serialization());
+    url.as_ref().map(|text| Url::parse(text).map_or_else(|_| "…".to_owned(), origin))
+}
+
+fn serialize_shown<S: Serializer>(url: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    shown(url).serialize(serializer)
 }
 
 /// Where actions go and how they are signed.
@@ -135,12 +146,21 @@ mod tests {
 
     #[test]
     fn secrets_are_not_shown() {
-        let config = Config {
-            webhook_url: Some("https://user:pass@example.com".to_owned()),
-            webhook_secret: Some(SECRET.to_owned()),
-            ..Config::default()
-        };
-        let shown = format!("{config:?}{}", serde_json::to_string(&config).unwrap());
-        assert!(!shown.contains("MfKQ"), "{shown}");
+        for url in ["https://user:pass@example.com:8443/services/token?key=value#part", "user:pass@token value part"] {
+            let config = Config {
+                webhook_url: Some(url.to_owned()),
+                webhook_secret: Some(SECRET.to_owned()),
+                ..Config::default()
+            };
+            let error = config.validate().err().map(|error| format!("{error:?}{error}"));
+            let shown = format!("{config:?}{}{error:?}", serde_json::to_string(&config).unwrap());
+            for secret in ["user", "pass", "token", "value", "part", "MfKQ"] {
+                assert!(!shown.contains(secret), "{secret}: {shown}");
+            }
+            assert_eq!(
+                shown.matches("https://example.com:8443/…").count(),
+                if url.starts_with("https") { 2 } else { 0 }
+            );
+        }
     }
 }
