@@ -342,7 +342,7 @@ impl Batch {
             End::Stopped(problem) => {
                 // Whoever still sends would otherwise be cut off before reading this.
                 let rest = std::mem::replace(&mut self.pieces, Body::empty().into_data_stream());
-                body::drain(Body::from_stream(rest));
+                runtime::http::drain(Body::from_stream(rest));
                 Some(problem)
             }
         };
