@@ -8,6 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// What a key may do; each role may do all that the ones before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -37,7 +38,9 @@ impl std::str::FromStr for Role {
 /// Whoever calls.
 #[derive(Clone, Debug)]
 pub struct Principal {
-    /// Name of the key, for the audit log.
+    /// Id of the key: who acted, for the audit log and for idempotency; names may come twice.
+    pub id: Uuid,
+    /// Name of the key, for people.
     pub name: String,
     /// What it may do.
     pub role: Role,

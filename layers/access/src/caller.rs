@@ -1,4 +1,4 @@
-//! Who calls, as the audit log and idempotency need it: the key's owner, the request's id, and what the headers say.
+//! Who calls, as the audit log and idempotency need it: the key's id, the request's id, and what the headers say.
 
 use crate::error;
 use axum::extract::FromRequestParts;
@@ -33,7 +33,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
         let request_id =
             parts.extensions.get::<RequestId>().map_or_else(|| uuid::Uuid::now_v7().to_string(), |id| id.0.clone());
         let context = Context {
-            actor: principal.name.clone(),
+            actor: principal.id.to_string(),
             reason: text(&parts.headers, "x-reason", REASON_MAX, "is UTF-8 text of at most 512 bytes")?,
             request_id,
             idempotency_key: text(&parts.headers, "idempotency-key", KEY_MAX, "has 1 to 255 visible ASCII characters")?,

@@ -75,8 +75,8 @@ pub fn router(access: Access) -> Router {
                 )
                 .route(
                     &format!("{path}/{{id}}"),
-                    get(move |State(door): State<Arc<Door>>, caller: Caller, id| async move {
-                        records::get(&door, entity, &caller, id).await
+                    get(move |State(door): State<Arc<Door>>, caller: Caller, id, query| async move {
+                        records::get(&door, entity, &caller, id, query).await
                     }),
                 );
     }

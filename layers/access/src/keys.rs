@@ -1,5 +1,6 @@
 //! API keys of this listener and write keys of the gateway: made, listed and revoked by administrators.
 
+use crate::caller::Caller;
 use crate::http::Door;
 use crate::{body, error, reason};
 use axum::Json;
@@ -32,7 +33,7 @@ pub(crate) enum Opens {
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewKey {
-    /// Name: whom it is for; stands in the audit log. For write keys the source.
+    /// Name: whom it is for; the audit log has the key's id. For write keys the source.
     #[schema(example = "till-367")]
     name: String,
     /// api (default) or write.
@@ -68,7 +69,12 @@ struct Listed {
 }
 
 /// Makes a key.
-pub(crate) async fn create(State(door): State<Arc<Door>>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+pub(crate) async fn create(
+    State(door): State<Arc<Door>>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
     let body = body::json(&headers, body, &door.config).await?;
     let NewKey { name, kind, role, expires_at } = reason::parse(&body, "")?;
     let invalid = |pointer: &str, detail: &str| {
@@ -80,8 +86,8 @@ pub(crate) async fn create(State(door): State<Arc<Door>>, headers: HeaderMap, bo
         (Opens::Write, None) if expires_at.is_some() => {
             return Err(invalid("/expires_at", "a write key has no end; revoke it"));
         }
-        (Opens::Api, Some(role)) => door.oltp.create_api_key(&name, role, expires_at).await,
-        (Opens::Write, None) => door.oltp.create_write_key(&name).await,
+        (Opens::Api, Some(role)) => door.oltp.create_api_key_for(&caller.context, &name, role, expires_at).await,
+        (Opens::Write, None) => door.oltp.create_write_key(&caller.context, &name).await,
     };
     let (id, secret) = made.map_err(|error| error::of_store(&error, ""))?;
     let answer = Json(MadeKey { id, name, kind, secret });
@@ -102,13 +108,14 @@ pub(crate) async fn list(State(door): State<Arc<Door>>) -> Result<Response, Prob
 /// Revokes a key of either kind.
 pub(crate) async fn revoke(
     State(door): State<Arc<Door>>,
+    caller: Caller,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let Path(id) = id.map_err(|_| error::path())?;
     let id = Uuid::parse_str(&id).map_err(|_| error::not_found("key"))?;
     let store = |error| error::of_store(&error, "");
-    let revoked =
-        door.oltp.revoke_api_key(id).await.map_err(store)? || door.oltp.revoke_write_key(id).await.map_err(store)?;
+    let revoked = door.oltp.revoke_api_key(&caller.context, id).await.map_err(store)?
+        || door.oltp.revoke_write_key(&caller.context, id).await.map_err(store)?;
     if revoked {
         Ok(Json(serde_json::json!({ "id": id, "revoked": true })).into_response())
     } else {

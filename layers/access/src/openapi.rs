@@ -3,12 +3,13 @@
 use crate::batch::{BatchLine, LineResult, Summary};
 use crate::keys::{MadeKey, NewKey, Opens};
 use crate::kind;
-use crate::records::{PAGE_MAX, Written};
+use crate::records::Written;
 use oltp::Entity;
 use oltp::command::{
     ConsentValue, Effect, IdentityValue, OrderLineValue, PaymentValue, PutMember, PutOrder, PutProduct, PutReturn,
     PutSku, PutStore, ReturnLineValue,
 };
+use oltp::read::PAGE_MAX;
 use serde_json::{Value, json};
 use utoipa::OpenApi as _;
 use utoipa::openapi::path::{
@@ -163,8 +164,19 @@ fn get(entity: Entity) -> Operation {
             .then_some("Identities, names and birth dates are shown to writers and admins only."),
     )
     .parameter(parameter("id", ParameterIn::Path, id, Type::String))
+    .parameter(at_least())
     .response("200", answer("The record", "Record"))
     .build()
+}
+
+/// The position that a read is to have reached: taken at every reading door, and always reached at these.
+fn at_least() -> Parameter {
+    parameter(
+        "at_least",
+        ParameterIn::Query,
+        "The `position` of a write; these doors see every write at once",
+        Type::String,
+    )
 }
 
 fn list(entity: Entity) -> Operation {
@@ -180,7 +192,8 @@ fn list(entity: Entity) -> Operation {
     .parameter(query("cursor", "The `next` of the page before"))
     .parameter(parameter("limit", ParameterIn::Query, &limit, Type::Integer))
     .parameter(query("updated_since", "Changed at or after this time (RFC 3339)"))
-    .parameter(query("status", "Status; for stores the type, for SKUs active or inactive"));
+    .parameter(query("status", "Status; for stores the type, for SKUs active or inactive"))
+    .parameter(at_least());
     if matches!(entity, Entity::Order | Entity::Return) {
         operation = operation.parameter(query("member", "The member: our id or your number"));
     }

@@ -11,6 +11,7 @@ use axum::extract::{Path, Query};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use model::{Position, Timestamp};
+use oltp::read::PAGE_MAX;
 use oltp::{Done, Effect, Entity, Filter};
 use runtime::Problem;
 use serde::{Deserialize, Serialize};
@@ -21,8 +22,6 @@ use uuid::Uuid;
 
 /// Records on a page when the caller does not say.
 const PAGE: u32 = 100;
-/// Most records on a page.
-pub(crate) const PAGE_MAX: u32 = 500;
 
 /// What a write did.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -40,6 +39,9 @@ pub(crate) struct Written {
     pub(crate) position: String,
 }
 
+/// The fields of a list's query.
+const LIST_FIELDS: [&str; 6] = ["cursor", "limit", "updated_since", "status", "member", "at_least"];
+
 /// What a list may be asked for.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -49,6 +51,14 @@ pub(crate) struct ListQuery {
     updated_since: Option<Timestamp>,
     status: Option<String>,
     member: Option<String>,
+    at_least: Option<String>,
+}
+
+/// What a single record may be asked for.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct GetQuery {
+    at_least: Option<String>,
 }
 
 /// A page of records.
@@ -101,14 +111,25 @@ fn written(done: &Done, position: &Position, door: &Door) -> Response {
     response
 }
 
+/// Checks the position that a read is to have reached. There is nothing to wait for: the store is where writes are made.
+fn check_position(at_least: Option<&str>) -> Result<(), Problem> {
+    match at_least.map(str::parse::<Position>) {
+        Some(Err(error)) => Err(error::query(&format!("at_least: {error}"))),
+        _ => Ok(()),
+    }
+}
+
 /// One record by our id or the caller's own.
 pub(crate) async fn get(
     door: &Door,
     entity: Entity,
     caller: &Caller,
     id: Result<Path<String>, PathRejection>,
+    query: Result<Query<GetQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Path(id) = id.map_err(|_| error::path())?;
+    let Query(query) = query.map_err(|_| error::query("the query may say at_least=<position>"))?;
+    check_position(query.at_least.as_deref())?;
     let found = door.oltp.get(entity, &id, caller.sees_personal).await.map_err(|error| error::of_store(&error, ""))?;
     found.map(|record| Json(record).into_response()).ok_or_else(|| error::not_found(entity.name()))
 }
@@ -124,13 +145,12 @@ pub(crate) async fn list(
         let text = rejection.body_text();
         let reason = text.split_once(": ").map_or("", |(_, reason)| reason);
         let (field, reason) = match reason.split_once(": ") {
-            Some((field, reason)) if ["cursor", "limit", "updated_since", "status", "member"].contains(&field) => {
-                (field, reason)
-            }
+            Some((field, reason)) if LIST_FIELDS.contains(&field) => (field, reason),
             _ => ("the query", reason),
         };
         error::query(&format!("{field}: {}", without_values(reason)))
     })?;
+    check_position(query.at_least.as_deref())?;
     let limit = query.limit.unwrap_or(PAGE);
     if !(1..=PAGE_MAX).contains(&limit) {
         return Err(error::query(&format!("limit is between 1 and {PAGE_MAX}")));

@@ -1,7 +1,7 @@
 //! Whatever comes in, a clear problem goes out: never a 500, never a partial write.
 
 use crate::house::{House, order, problem};
-use futures_util::StreamExt;
+use engine_postgres::Version;
 use reqwest::Body;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,9 +24,18 @@ fn changed(pointer: &str, value: Value) -> String {
     order.to_string()
 }
 
-#[tokio::test]
-async fn what_is_no_json_is_refused() {
-    let house = House::open().await;
+crate::on_both!(
+    what_is_no_json_is_refused,
+    what_cannot_be_true_is_refused_and_nothing_is_written,
+    headers_and_keys_are_checked,
+    a_huge_body_is_refused_before_it_is_sent,
+    whoever_sends_a_huge_body_still_reads_the_answer,
+    a_body_that_never_ends_is_given_up,
+    too_many_at_a_time_are_sent_away,
+);
+
+async fn what_is_no_json_is_refused(version: Version) {
+    let house = House::open(version).await;
     let deep =
         format!(r#"{{"store_code":"1","name":"x","attributes":{{"a":{}{}}}}}"#, "[".repeat(50_000), "]".repeat(50_000));
     let cases: [(&[u8], &str); 6] = [
@@ -48,9 +57,8 @@ async fn what_is_no_json_is_refused() {
     }
 }
 
-#[tokio::test]
-async fn what_cannot_be_true_is_refused_and_nothing_is_written() {
-    let house = House::open().await;
+async fn what_cannot_be_true_is_refused_and_nothing_is_written(version: Version) {
+    let house = House::open(version).await;
     house.furnish().await;
     let day_after_tomorrow = "2999-01-01T00:00:00Z";
     let cases = [
@@ -83,9 +91,8 @@ async fn what_cannot_be_true_is_refused_and_nothing_is_written() {
     assert_eq!(listed["items"], json!([]));
 }
 
-#[tokio::test]
-async fn headers_and_keys_are_checked() {
-    let house = House::open().await;
+async fn headers_and_keys_are_checked(version: Version) {
+    let house = House::open(version).await;
     let store = json!({"store_code": "1", "name": "x"});
     let plain = house.post("/api/v1/stores").body(store.to_string()).send().await.unwrap();
     assert_eq!(problem(plain).await.1, "access.unsupported_media_type");
@@ -116,9 +123,8 @@ async fn headers_and_keys_are_checked() {
     assert_eq!(problem(method).await.1, "http.method_not_allowed");
 }
 
-#[tokio::test]
-async fn a_huge_body_is_refused_before_it_is_sent() {
-    let house = House::open().await;
+async fn a_huge_body_is_refused_before_it_is_sent(version: Version) {
+    let house = House::open(version).await;
     let mut socket = tokio::net::TcpStream::connect(house.address).await.unwrap();
     let head = format!(
         "POST /api/v1/stores HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: 104857600\r\n\r\n{{",
@@ -130,46 +136,44 @@ async fn a_huge_body_is_refused_before_it_is_sent() {
     assert_eq!(&answer, b"HTTP/1.1 413");
 }
 
-#[tokio::test]
-async fn whoever_sends_a_huge_body_still_reads_the_answer() {
-    let house = House::open().await;
+async fn whoever_sends_a_huge_body_still_reads_the_answer(version: Version) {
+    let house = House::open(version).await;
     let whole = house.post("/api/v1/stores").header("Content-Type", "application/json").body(vec![b' '; 100 << 20]);
     assert_eq!(problem(whole.send().await.unwrap()).await.1, "access.body_too_large");
     // Of unknown length: refused as soon as it is too much.
-    let pieces = futures_util::stream::iter(0..100).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1 << 20]));
+    let pieces = futures_util::stream::iter((0..100).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1 << 20])));
     let request =
         house.post("/api/v1/stores").header("Content-Type", "application/json").body(Body::wrap_stream(pieces));
     assert_eq!(problem(request.send().await.unwrap()).await.1, "access.body_too_large");
 }
 
-#[tokio::test]
-async fn a_body_that_never_ends_is_given_up() {
-    let house = House::with(access::Config { body_ms_max: 50, ..access::Config::default() }).await;
+async fn a_body_that_never_ends_is_given_up(version: Version) {
+    let house = House::with(version, access::Config { body_ms_max: 50, ..access::Config::default() }).await;
     let never = futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>();
     let request =
         house.post("/api/v1/stores").header("Content-Type", "application/json").body(Body::wrap_stream(never));
     assert_eq!(problem(request.send().await.unwrap()).await, (408, "access.body_timeout".to_owned(), String::new()));
 }
 
-#[tokio::test]
-async fn too_many_at_a_time_are_sent_away() {
-    let house = House::with(access::Config { requests_max: 1, ..access::Config::default() }).await;
-    let (first, held) = tokio::sync::oneshot::channel::<()>();
-    let held = futures_util::stream::once(async move {
-        let _ = held.await;
-        Ok::<_, std::io::Error>(br#"{"store_code":"1","name":"x"}"#.to_vec())
-    });
-    let slow = house.post("/api/v1/stores").header("Content-Type", "application/json").body(Body::wrap_stream(held));
-    let slow = tokio::spawn(slow.send());
-    // As soon as the slow one is inside, the next is sent away.
-    let away = loop {
-        let answer = house.get("/api/v1/stores", &house.reader).await;
-        if answer.status() == 503 {
-            break answer;
-        }
-    };
+async fn too_many_at_a_time_are_sent_away(version: Version) {
+    let house = House::with(version, access::Config { requests_max: 1, ..access::Config::default() }).await;
+    let body = br#"{"store_code":"1","name":"x"}"#;
+    let mut slow = tokio::net::TcpStream::connect(house.address).await.unwrap();
+    let head = format!(
+        "POST /api/v1/stores HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+        house.writer,
+        body.len()
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    // Whoever is asked to go on is inside.
+    let mut go_on = [0; 25];
+    slow.read_exact(&mut go_on).await.unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    let away = house.get("/api/v1/stores", &house.reader).await;
     assert_eq!(away.headers()["retry-after"], "1");
-    assert_eq!(problem(away).await.1, "access.busy");
-    first.send(()).unwrap();
-    assert_eq!(slow.await.unwrap().unwrap().status(), 201);
+    assert_eq!(problem(away).await, (503, "access.busy".to_owned(), String::new()));
+    slow.write_all(body).await.unwrap();
+    let mut answer = [0; 12];
+    slow.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 201");
 }

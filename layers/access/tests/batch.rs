@@ -5,6 +5,7 @@ use engine_postgres::{Cluster, Version};
 use futures_util::StreamExt;
 use reqwest::{Body, Response};
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 const LINES: &str = "application/x-ndjson";
@@ -53,9 +54,18 @@ fn good_and_bad_lines() -> Vec<u8> {
     body
 }
 
-#[tokio::test]
-async fn bad_lines_in_the_middle_harm_no_other() {
-    let house = House::open().await;
+crate::on_both!(
+    bad_lines_in_the_middle_harm_no_other,
+    many_chunks_keep_their_order_and_repeats_are_harmless,
+    a_batch_with_a_key_gets_its_first_answers_again,
+    answers_come_while_lines_are_sent,
+    a_silent_sender_is_told_and_let_go,
+    a_batch_is_checked_before_it_is_read,
+    a_store_that_is_away_stops_a_batch_and_says_so,
+);
+
+async fn bad_lines_in_the_middle_harm_no_other(version: Version) {
+    let house = House::open(version).await;
     let body = good_and_bad_lines();
     let answers = lines(send(&house, body).await).await;
     let (summary, results) = answers.split_last().unwrap();
@@ -89,9 +99,8 @@ async fn bad_lines_in_the_middle_harm_no_other() {
     assert!(summary["position"].as_str().unwrap().starts_with("w-"));
 }
 
-#[tokio::test]
-async fn many_chunks_keep_their_order_and_repeats_are_harmless() {
-    let house = House::open().await;
+async fn many_chunks_keep_their_order_and_repeats_are_harmless(version: Version) {
+    let house = House::open(version).await;
     let body: String = (0..1300).map(store).collect();
     for (status, effect) in [(201, "created"), (200, "unchanged")] {
         let answers = lines(send(&house, body.clone()).await).await;
@@ -109,9 +118,8 @@ async fn many_chunks_keep_their_order_and_repeats_are_harmless() {
     assert_eq!(lines(quiet).await.len(), 1);
 }
 
-#[tokio::test]
-async fn a_batch_with_a_key_gets_its_first_answers_again() {
-    let house = House::open().await;
+async fn a_batch_with_a_key_gets_its_first_answers_again(version: Version) {
+    let house = House::open(version).await;
     let body: String = (0..3).map(store).collect();
     let mut answers = Vec::new();
     for _ in 0..2 {
@@ -124,15 +132,19 @@ async fn a_batch_with_a_key_gets_its_first_answers_again() {
     }
 }
 
-#[tokio::test]
-async fn answers_come_while_lines_are_sent() {
-    let house = House::open().await;
-    let (sender, receiver) = mpsc::channel::<Result<String, std::io::Error>>(1);
-    let pieces = futures_util::stream::unfold(receiver, |mut receiver| async {
+/// A body that is sent piece by piece.
+fn piecewise() -> (mpsc::Sender<std::io::Result<String>>, Body) {
+    let (sender, receiver) = mpsc::channel(1);
+    let pieces = futures_util::stream::unfold(receiver, |mut receiver: mpsc::Receiver<_>| async {
         receiver.recv().await.map(|piece| (piece, receiver))
     });
-    let answer = send(&house, Body::wrap_stream(pieces)).await;
-    let mut answers = answer.bytes_stream();
+    (sender, Body::wrap_stream(pieces))
+}
+
+async fn answers_come_while_lines_are_sent(version: Version) {
+    let house = House::with(version, access::Config { batches_max: 1, ..access::Config::default() }).await;
+    let (sender, body) = piecewise();
+    let mut answers = send(&house, body).await.bytes_stream();
     for number in 0..3 {
         let whole = store(number);
         let (first, second) = whole.split_at(9);
@@ -145,26 +157,30 @@ async fn answers_come_while_lines_are_sent() {
     sender.send(Ok("{\"type\":\"store\",\"body\":{\"store_code\":\"9\",\"name\":\"half".to_owned())).await.unwrap();
     sender.send(Err(std::io::Error::other("gone"))).await.unwrap();
     drop((answers, sender));
+    // Its batch is over when there is room for the next.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while send(&house, "").await.status() != 200 {
+        assert!(Instant::now() < deadline, "the batch does not end");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let listed: Value = house.get("/api/v1/stores", &house.reader).await.json().await.unwrap();
     assert_eq!(listed["items"].as_array().unwrap().len(), 3);
 }
 
-#[tokio::test]
-async fn a_silent_sender_is_told_and_let_go() {
-    let house =
-        House::with(access::Config { batch_idle_ms_max: 50, batches_max: 1, ..access::Config::default() }).await;
-    for _ in 0..2 {
-        let first = futures_util::stream::once(async { Ok::<_, std::io::Error>(store(1)) });
-        let silent = Body::wrap_stream(first.chain(futures_util::stream::pending()));
-        let answers = lines(send(&house, silent).await).await;
-        assert_eq!((&answers[0]["line"], &answers[1]["lines"]), (&json!(1), &json!(1)));
-        assert_eq!(answers[1]["problem"]["code"], "access.body_timeout");
-    }
+async fn a_silent_sender_is_told_and_let_go(version: Version) {
+    // The limit holds for the first line, too: it must be long enough for a busy machine.
+    let config = access::Config { batch_idle_ms_max: 2_000, batches_max: 1, ..access::Config::default() };
+    let house = House::with(version, config).await;
+    let first = futures_util::stream::once(async { Ok::<_, std::io::Error>(store(1)) });
+    let silent = Body::wrap_stream(first.chain(futures_util::stream::pending()));
+    let answers = lines(send(&house, silent).await).await;
+    assert_eq!((&answers[0]["line"], &answers[1]["lines"]), (&json!(1), &json!(1)));
+    assert_eq!(answers[1]["problem"]["code"], "access.body_timeout");
+    assert_eq!(lines(send(&house, store(2)).await).await.len(), 2, "there is room again");
 }
 
-#[tokio::test]
-async fn a_batch_is_checked_before_it_is_read() {
-    let house = House::with(access::Config { batches_max: 1, ..access::Config::default() }).await;
+async fn a_batch_is_checked_before_it_is_read(version: Version) {
+    let house = House::with(version, access::Config { batches_max: 1, ..access::Config::default() }).await;
     let wrong = house.post("/api/v1/batch").json(&json!({})).send().await.unwrap();
     assert_eq!(problem(wrong).await.1, "access.unsupported_media_type");
     let query = house.post("/api/v1/batch?results=none").header("Content-Type", LINES).send().await.unwrap();
@@ -186,24 +202,34 @@ async fn a_batch_is_checked_before_it_is_read() {
     drop(held);
 }
 
-#[tokio::test]
-async fn a_store_that_is_away_stops_a_batch_and_says_so() {
-    let cluster = Cluster::temporary(Version::System).await.unwrap();
+async fn a_store_that_is_away_stops_a_batch_and_says_so(version: Version) {
+    let cluster = Cluster::temporary(version).await.unwrap();
     cluster.create_database("away").await.unwrap();
     let mut pg = cluster.config();
     pg.dbname("away");
     let store = oltp::Config { retries_max: 0, pool_size: 2, ..oltp::Config::default() };
     let house = House::on(pg, store, access::Config { chunk_lines_max: 2, ..access::Config::default() }).await;
-    assert_eq!(lines(send(&house, store_lines(3)).await).await.len(), 4);
+    let (sender, body) = piecewise();
+    let mut answers = send(&house, body).await.bytes_stream();
+    sender.send(Ok(store_lines(1))).await.unwrap();
+    let first = answers.next().await.unwrap().unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&first).unwrap()["status"], 201);
     cluster.stop().await;
-    // The key is still known; the store is not there.
-    let single = house.post("/api/v1/stores").json(&json!({"store_code": "1", "name": "S"})).send().await.unwrap();
-    assert_eq!(single.headers()["retry-after"], "1");
-    assert_eq!(problem(single).await.1, "oltp.unavailable");
-    let answers = lines(send(&house, store_lines(500)).await).await;
+    sender.send(Ok(store_lines(500))).await.unwrap();
+    let mut rest = Vec::new();
+    while let Some(piece) = answers.next().await {
+        rest.extend(piece.unwrap());
+    }
+    let answers: Vec<Value> =
+        rest.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
     let (summary, results) = answers.split_last().unwrap();
     assert!(results.len() < 500 && results.iter().all(|line| line["status"] == 503), "{}", results.len());
-    assert_eq!((&summary["position"], &summary["problem"]["retry"]), (&Value::Null, &json!(true)));
+    assert_eq!((&summary["lines"], &summary["problem"]["retry"]), (&json!(results.len() + 1), &json!(true)));
+    let single = house.post("/api/v1/stores").json(&json!({"store_code": "1", "name": "S"})).send().await.unwrap();
+    assert_eq!(single.headers()["retry-after"], "1");
+    // As long as the key is still known, it is the store that is away.
+    let (status, code, _) = problem(single).await;
+    assert!(status == 503 && ["oltp.unavailable", "access.keys_unavailable"].contains(&code.as_str()), "{code}");
 }
 
 fn store_lines(count: usize) -> String {

@@ -1,6 +1,7 @@
 //! The OpenAPI document: complete, and its examples work.
 
 use crate::house::House;
+use engine_postgres::Version;
 use serde_json::Value;
 
 /// Every `$ref` below a value.
@@ -19,9 +20,10 @@ fn references(value: &Value, found: &mut Vec<String>) {
     }
 }
 
-#[tokio::test]
-async fn the_document_is_whole_and_its_examples_work() {
-    let house = House::open().await;
+crate::on_both!(the_document_is_whole_and_its_examples_work,);
+
+async fn the_document_is_whole_and_its_examples_work(version: Version) {
+    let house = House::open(version).await;
     let document: Value = reqwest::get(house.url("/openapi.json")).await.unwrap().json().await.unwrap();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     let mut found = Vec::new();

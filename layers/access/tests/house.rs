@@ -17,6 +17,7 @@ pub struct House {
     pub writer: String,
     pub reader: String,
     pub client: Client,
+    pub oltp: Oltp,
     stop: CancellationToken,
 }
 
@@ -27,12 +28,12 @@ impl Drop for House {
 }
 
 impl House {
-    pub async fn open() -> Self {
-        Self::with(Config::default()).await
+    pub async fn open(version: Version) -> Self {
+        Self::with(version, Config::default()).await
     }
 
-    pub async fn with(config: Config) -> Self {
-        let pg = testing::fresh_database(Version::System).await.unwrap();
+    pub async fn with(version: Version, config: Config) -> Self {
+        let pg = testing::fresh_database(version).await.unwrap();
         Self::on(pg, oltp::Config { pool_size: 4, ..oltp::Config::default() }, config).await
     }
 
@@ -43,12 +44,13 @@ impl House {
         let (_, admin) = oltp.create_api_key("boss", Role::Admin, None).await.unwrap();
         let (_, writer) = oltp.create_api_key("till", Role::Writer, None).await.unwrap();
         let (_, reader) = oltp.create_api_key("report", Role::Reader, None).await.unwrap();
-        let access = Access { oltp, meter: telemetry.meter(Layer::Access), config, openapi: access::openapi() };
+        let access =
+            Access { oltp: oltp.clone(), meter: telemetry.meter(Layer::Access), config, openapi: access::openapi() };
         let listener = runtime::http::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         tokio::spawn(runtime::http::serve(listener, access::router(access), stop.clone()));
-        Self { address, admin, writer, reader, client: Client::new(), stop }
+        Self { address, admin, writer, reader, client: Client::new(), oltp, stop }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -63,6 +65,11 @@ impl House {
     /// A read by a key.
     pub async fn get(&self, path: &str, key: &str) -> Response {
         self.client.get(self.url(path)).bearer_auth(key).send().await.unwrap()
+    }
+
+    /// One text from the database.
+    pub async fn value(&self, sql: &str) -> String {
+        self.oltp.client().await.unwrap().query_one(sql, &[]).await.unwrap().get(0)
     }
 
     /// Writes a record, which must succeed.

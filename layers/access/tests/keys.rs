@@ -1,12 +1,14 @@
 //! Keys: made once, shown once, revoked at once; and what each role may do.
 
 use crate::house::{House, problem};
+use engine_postgres::Version;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-#[tokio::test]
-async fn a_key_is_made_used_and_revoked() {
-    let house = House::open().await;
+crate::on_both!(a_key_is_made_used_and_revoked, each_role_may_do_its_own, who_makes_and_revokes_a_key_is_on_record,);
+
+async fn a_key_is_made_used_and_revoked(version: Version) {
+    let house = House::open(version).await;
     let create =
         |body: Value| house.client.post(house.url("/api/v1/keys")).bearer_auth(&house.admin).json(&body).send();
     let made = create(json!({"name": "till-9", "role": "writer"})).await.unwrap();
@@ -39,9 +41,8 @@ async fn a_key_is_made_used_and_revoked() {
     }
 }
 
-#[tokio::test]
-async fn each_role_may_do_its_own() {
-    let house = House::open().await;
+async fn each_role_may_do_its_own(version: Version) {
+    let house = House::open(version).await;
     let cases = [
         (Method::GET, "/api/v1/stores", [true, true, true]),
         (Method::GET, "/api/v1/orders/x", [true, true, true]),
@@ -59,4 +60,24 @@ async fn each_role_may_do_its_own() {
             assert_eq!(answer.status() != 403, may, "{method} {path}: {}", answer.status());
         }
     }
+}
+
+async fn who_makes_and_revokes_a_key_is_on_record(version: Version) {
+    let house = House::open(version).await;
+    let boss = house.value("select api_key_id::text from crm.api_key where name = 'boss'").await;
+    let as_boss = |method, path: &str| {
+        let request = house.client.request(method, house.url(path)).bearer_auth(&house.admin);
+        request.header("X-Reason", "till stolen").header("X-Request-Id", "r-7")
+    };
+    let body = json!({"name": "till-9", "role": "writer"});
+    let made: Value = as_boss(Method::POST, "/api/v1/keys").json(&body).send().await.unwrap().json().await.unwrap();
+    let id = made["id"].as_str().unwrap();
+    assert_eq!(as_boss(Method::DELETE, &format!("/api/v1/keys/{id}")).send().await.unwrap().status(), 200);
+    let told = house
+        .value(&format!(
+            "select string_agg(concat_ws(' ', action, actor, reason, request_id), ', ' order by audit_id)
+            from crm.audit_log where entity = 'api_key' and entity_id = '{id}'"
+        ))
+        .await;
+    assert_eq!(told, format!("created {boss} till stolen r-7, revoked {boss} till stolen r-7"));
 }

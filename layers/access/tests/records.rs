@@ -1,12 +1,24 @@
 //! Single records: written, read back, listed, repeated.
 
 use crate::house::{House, order, problem};
+use engine_postgres::Version;
+use runtime::auth::Role;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
-#[tokio::test]
-async fn every_kind_is_written_and_read_back() {
-    let house = House::open().await;
+crate::on_both!(
+    every_kind_is_written_and_read_back,
+    a_second_write_updates_or_changes_nothing,
+    a_repeat_gets_the_first_answer_even_at_the_same_time,
+    pages_show_each_record_once,
+    lists_are_narrowed_and_bad_questions_refused,
+    readers_do_not_see_personal_values,
+    a_read_takes_the_position_of_a_write,
+    keys_of_one_name_are_two_callers,
+);
+
+async fn every_kind_is_written_and_read_back(version: Version) {
+    let house = House::open(version).await;
     house.furnish().await;
     let made = house.post("/api/v1/orders").json(&order("o1")).send().await.unwrap();
     assert_eq!(made.status(), 201);
@@ -41,9 +53,8 @@ async fn every_kind_is_written_and_read_back() {
     assert_eq!((status, code.as_str()), (404, "access.not_found"));
 }
 
-#[tokio::test]
-async fn a_second_write_updates_or_changes_nothing() {
-    let house = House::open().await;
+async fn a_second_write_updates_or_changes_nothing(version: Version) {
+    let house = House::open(version).await;
     let store = |name: &str| json!({"store_code": "1", "name": name});
     let mut effects = Vec::new();
     for name in ["A", "A", "B"] {
@@ -56,9 +67,8 @@ async fn a_second_write_updates_or_changes_nothing() {
     assert_eq!(effects, expected.map(|(status, effect, version)| (status, effect.to_owned(), version)));
 }
 
-#[tokio::test]
-async fn a_repeat_gets_the_first_answer_even_at_the_same_time() {
-    let house = House::open().await;
+async fn a_repeat_gets_the_first_answer_even_at_the_same_time(version: Version) {
+    let house = House::open(version).await;
     house.furnish().await;
     let send = || house.post("/api/v1/orders").header("Idempotency-Key", "k-1").json(&order("o1")).send();
     let answers = futures_util::future::join_all((0..12).map(|_| send())).await;
@@ -77,9 +87,8 @@ async fn a_repeat_gets_the_first_answer_even_at_the_same_time() {
     assert_eq!(problem(other).await, (422, "oltp.idempotency_mismatch".to_owned(), String::new()));
 }
 
-#[tokio::test]
-async fn pages_show_each_record_once() {
-    let house = House::open().await;
+async fn pages_show_each_record_once(version: Version) {
+    let house = House::open(version).await;
     for number in 0..25 {
         house.put("/api/v1/stores", &json!({"store_code": format!("s{number}"), "name": "S"})).await;
     }
@@ -103,9 +112,8 @@ async fn pages_show_each_record_once() {
     assert_eq!(none["items"], json!([]));
 }
 
-#[tokio::test]
-async fn lists_are_narrowed_and_bad_questions_refused() {
-    let house = House::open().await;
+async fn lists_are_narrowed_and_bad_questions_refused(version: Version) {
+    let house = House::open(version).await;
     house.furnish().await;
     house.put("/api/v1/orders", &order("o1")).await;
     for (member, count) in [("m1", 1), ("m2", 0)] {
@@ -113,10 +121,21 @@ async fn lists_are_narrowed_and_bad_questions_refused() {
             house.get(&format!("/api/v1/orders?member={member}"), &house.reader).await.json().await.unwrap();
         assert_eq!(page["items"].as_array().unwrap().len(), count, "{member}");
     }
-    for query in ["limit=0", "limit=501", "limit=-1", "limit=x", "colour=red", "updated_since=yesterday", "member=m1"] {
+    for query in [
+        "limit=0",
+        "limit=501",
+        "limit=-1",
+        "limit=x",
+        "colour=red",
+        "updated_since=yesterday",
+        "member=m1",
+        "at_least=now",
+    ] {
         let (status, code, _) = problem(house.get(&format!("/api/v1/stores?{query}"), &house.reader).await).await;
         assert_eq!((status, code.as_str()), (400, "access.invalid_query"), "{query}");
     }
+    let (status, code, _) = problem(house.get("/api/v1/orders?status=payed", &house.reader).await).await;
+    assert_eq!((status, code.as_str()), (422, "oltp.invalid_filter"));
     for cursor in ["abc", "%ff", "%00", "'--"] {
         let (status, code, _) =
             problem(house.get(&format!("/api/v1/stores?cursor={cursor}"), &house.reader).await).await;
@@ -124,9 +143,8 @@ async fn lists_are_narrowed_and_bad_questions_refused() {
     }
 }
 
-#[tokio::test]
-async fn readers_do_not_see_personal_values() {
-    let house = House::open().await;
+async fn readers_do_not_see_personal_values(version: Version) {
+    let house = House::open(version).await;
     house.furnish().await;
     let hidden = house.get("/api/v1/members/m1", &house.reader).await.text().await.unwrap();
     let shown = house.get("/api/v1/members/m1", &house.writer).await.text().await.unwrap();
@@ -136,4 +154,29 @@ async fn readers_do_not_see_personal_values() {
         assert!(shown.contains(value), "{shown}");
         assert!(!listed.contains(value), "{listed}");
     }
+}
+
+async fn a_read_takes_the_position_of_a_write(version: Version) {
+    let house = House::open(version).await;
+    let written = house.put("/api/v1/stores", &json!({"store_code": "1", "name": "A"})).await;
+    let position = written["position"].as_str().unwrap();
+    for path in ["stores", "stores/1"] {
+        let answer = house.get(&format!("/api/v1/{path}?at_least={position}"), &house.reader).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        let bad = house.get(&format!("/api/v1/{path}?at_least=w-1"), &house.reader).await;
+        assert_eq!(problem(bad).await.1, "access.invalid_query", "{path}");
+    }
+}
+
+async fn keys_of_one_name_are_two_callers(version: Version) {
+    let house = House::open(version).await;
+    let (id, twin) = house.oltp.create_api_key("till", Role::Writer, None).await.unwrap();
+    for (key, code) in [(&house.writer, "1"), (&twin, "2")] {
+        let request = house.client.post(house.url("/api/v1/stores")).bearer_auth(key).header("Idempotency-Key", "17");
+        let answer = request.json(&json!({"store_code": code, "name": "S"})).send().await.unwrap();
+        assert_eq!(answer.status(), 201, "{code}");
+    }
+    let actor =
+        house.value("select actor from crm.audit_log where entity = 'store' order by audit_id desc limit 1").await;
+    assert_eq!(actor, id.to_string());
 }

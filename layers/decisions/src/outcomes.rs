@@ -1,5 +1,5 @@
-//! From captured orders to outcomes. A record only says which order to look at; the store says what the outcome is, so the
-//! order in which records arrive does not matter, and cancelled, moved and late orders correct what was written.
+//! From captured orders and returns to outcomes. A record only says which order to look at; the store says what the outcome is, so
+//! the order in which records arrive does not matter, and cancelled, moved, late and returned orders correct what was written.
 
 use crate::reader::Reader;
 use crate::run::Shared;
@@ -13,7 +13,8 @@ use uuid::Uuid;
 const GROUP: &str = "decisions.outcomes";
 
 pub(crate) async fn run(shared: &Shared) -> Result<(), DecisionsError> {
-    let mut reader = Reader::join(shared.bus.clone(), GROUP, &[topic::crm("sales_order")]).await?;
+    let topics = [topic::crm("sales_order"), topic::crm("sales_return")];
+    let mut reader = Reader::join(shared.bus.clone(), GROUP, &topics).await?;
     while !shared.stop.is_cancelled() {
         let lists = reader.batch(shared.config.poll()).await?;
         if lists.is_empty() {
@@ -30,6 +31,7 @@ pub(crate) async fn run(shared: &Shared) -> Result<(), DecisionsError> {
     Ok(())
 }
 
+/// The order that a record is about: an order itself, or what came back of one.
 fn order_of(shared: &Shared, record: &Record) -> Option<OrderId> {
     let change: Change = match serde_json::from_slice(record.value.as_ref()?) {
         Ok(change) => change,

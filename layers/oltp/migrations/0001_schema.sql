@@ -140,7 +140,8 @@ create table sales_order (
     row_version bigint not null default 1,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
-    unique (source, order_no),
+    -- The number first: it alone is looked for, too.
+    unique (order_no, source),
     check (net_minor = gross_minor - discount_minor),
     check (total_minor = net_minor + tax_minor + shipping_minor)
 );
@@ -202,7 +203,7 @@ create table sales_return (
     row_version bigint not null default 1,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
-    unique (source, return_no)
+    unique (return_no, source)
 );
 create index on sales_return (order_id);
 
@@ -249,7 +250,7 @@ insert into points_account (account_id, kind) values
     ('00000000-0000-7000-8000-000000000001', 'issuance'),
     ('00000000-0000-7000-8000-000000000002', 'redemption');
 
--- What a command answered the first time, by its key: not published.
+-- What a command answered the first time, by its key: not published. Commands with a key take away what has been kept long enough.
 create table idempotency (
     actor text not null,
     key text not null,

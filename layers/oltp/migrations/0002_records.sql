@@ -257,7 +257,8 @@ begin
 end
 $$;
 
--- Members. They are put together from many channels: what a command leaves out stays as it is.
+-- Members. They are put together from many channels: what a command leaves out stays as it is. An older command than the stored one
+-- changes neither the member nor its personal data; its identities are still added, and its consents go by times of their own.
 create function crm.put_members(items jsonb) returns jsonb
 language plpgsql as $$
 declare
@@ -266,6 +267,7 @@ declare
     taken int;
     old crm.member;
     stored crm.member;
+    older boolean;
     news bigint;
     answers jsonb := '[]';
 begin
@@ -298,10 +300,7 @@ begin
             answers := answers || crm.fault(item.i, 'identity_taken', '/identities/' || taken, 'another member holds this identity');
             continue;
         end if;
-        if item.source_updated_at < old.source_updated_at then
-            answers := answers || crm.answer(item.i, item.c, 'member', old.member_id, 'unchanged', old.row_version);
-            continue;
-        end if;
+        older := coalesce(item.source_updated_at < old.source_updated_at, false);
         insert into crm.member as t (member_id, member_no, status, tier_code, enrolled_at, enrol_channel, home_store_id, locale,
             timezone, country_code, attributes, source_updated_at)
         values (item.id, item.member_no, coalesce(item.status, old.status, 'active'), coalesce(item.tier_code, old.tier_code),
@@ -314,7 +313,7 @@ begin
             locale = excluded.locale, timezone = excluded.timezone, country_code = excluded.country_code,
             attributes = excluded.attributes, source_updated_at = excluded.source_updated_at,
             row_version = t.row_version + 1, updated_at = now()
-        where (t.status, t.tier_code, t.enrolled_at, t.enrol_channel, t.home_store_id, t.locale, t.timezone, t.country_code,
+        where not older and (t.status, t.tier_code, t.enrolled_at, t.enrol_channel, t.home_store_id, t.locale, t.timezone, t.country_code,
                 t.attributes, t.source_updated_at) is distinct from
             (excluded.status, excluded.tier_code, excluded.enrolled_at, excluded.enrol_channel, excluded.home_store_id,
                 excluded.locale, excluded.timezone, excluded.country_code, excluded.attributes, excluded.source_updated_at)
@@ -327,8 +326,11 @@ begin
             insert into crm.points_account (account_id, kind, member_id) values (item.account_id, 'member', stored.member_id);
         end if;
         news := crm.add_identities(coalesce(stored.member_id, old.member_id), item.tokens)
-            + crm.put_consents(coalesce(stored.member_id, old.member_id), item.granted)
-            + crm.put_pii(coalesce(stored.member_id, old.member_id), item.first_name, item.last_name, item.birth_date);
+            + crm.put_consents(coalesce(stored.member_id, old.member_id), item.granted);
+        if not older then
+            news := news
+                + crm.put_pii(coalesce(stored.member_id, old.member_id), item.first_name, item.last_name, item.birth_date);
+        end if;
         answers := answers || crm.answer(item.i, item.c, 'member', coalesce(stored.member_id, old.member_id),
             case when old.member_id is null then 'created' when stored.member_id is not null or news > 0 then 'updated'
                 else 'unchanged' end,

@@ -1,5 +1,11 @@
 -- Commands on orders and returns, their points, idempotency keys, and `crm.run`, which runs commands of all kinds.
 
+-- Whether an order of a status counts as bought: for points, and as what came of an action.
+create function crm.bought(status text) returns boolean
+language sql immutable parallel safe as $$
+    select status in ('paid', 'partially_fulfilled', 'fulfilled')
+$$;
+
 -- Brings the points of orders to what they should be now: one point for each whole major unit of the net amount that stays with
 -- the buyer, while the order counts. Writes the difference to what was posted; each order's row is locked by the caller.
 create function crm.post_points(orders uuid[]) returns void
@@ -22,7 +28,7 @@ begin
 
     with due as (
         select o.order_id, a.account_id, o.member_id, now() as at, 0 as posted,
-            case when o.status in ('paid', 'partially_fulfilled', 'fulfilled')
+            case when crm.bought(o.status)
                 then greatest(o.net_minor - coalesce(r.net_minor, 0), 0) / crm.major(o.currency)
                 else 0 end as points
         from crm.sales_order o
@@ -170,7 +176,8 @@ begin
     end if;
     short := crm.line_below_returned(old.order_id, ask.lines);
     if short is not null then
-        return crm.fault(ask.i, 'below_returned', '/lines', 'more was returned of line ' || short || ' than would be left');
+        return crm.fault(ask.i, 'below_returned', '/lines',
+            'more pieces or money went back for line ' || short || ' than it would have');
     end if;
     touched := crm.edit_lines(old.order_id, ask.member_id, ask.lines)
         + crm.edit_payments(old.order_id, ask.member_id, ask.payments);
@@ -203,19 +210,20 @@ begin
 end
 $$;
 
--- The first line of an order of which more was returned than these lines would leave; null if there is none.
+-- The first line of an order of which more pieces or more money went back than these lines would have; null if there is none.
 create function crm.line_below_returned(order_id uuid, lines crm.order_line[]) returns int
 language plpgsql stable as $$
 begin
     return (
         select min(b.line_no) from (
-            select l.line_no, sum(rl.quantity) as returned
+            select l.line_no, sum(rl.quantity) as quantity, sum(rl.net_minor) as net_minor
             from crm.sales_return r
             join crm.return_line rl on rl.return_id = r.return_id
             join crm.order_line l on l.order_line_id = rl.order_line_id
             where r.order_id = line_below_returned.order_id and r.status <> 'rejected'
             group by l.line_no) b
-        where b.returned > coalesce((select n.quantity from unnest(lines) n where n.line_no = b.line_no and not n.voided), 0));
+        left join unnest(lines) n on n.line_no = b.line_no and not n.voided
+        where b.quantity > coalesce(n.quantity, 0) or b.net_minor > coalesce(n.net_minor, 0));
 end
 $$;
 
@@ -397,7 +405,7 @@ begin
             excluded.currency, excluded.units, excluded.net_minor, excluded.tax_minor,
             coalesce(excluded.source_updated_at, t.source_updated_at))
     returning t.row_version into version;
-    if old.return_id is null and version > 1 then
+    if old.return_id is null and version is distinct from 1 then
         -- The same number was taken at the same moment for another order, whose row this transaction has not locked.
         raise exception 'made at the same time' using errcode = 'unique_violation';
     end if;
@@ -449,6 +457,7 @@ declare
     kept crm.idempotency;
     answers jsonb := '[]';
 begin
+    <<each>>
     for item in
         select x.i, x.c ->> 'actor' as actor, x.key, decode(x.hash, 'hex') as hash
         from jsonb_to_recordset(items) as x (i int, c jsonb, key text, hash text)
@@ -456,10 +465,14 @@ begin
         -- In one order in every transaction, so that two cannot wait for each other.
         order by 2, 3
     loop
-        insert into crm.idempotency (actor, key, request_hash, response) values (item.actor, item.key, item.hash, 'null')
-        on conflict (actor, key) do nothing;
-        continue when found;
-        select * into strict kept from crm.idempotency k where (k.actor, k.key) = (item.actor, item.key);
+        loop
+            insert into crm.idempotency (actor, key, request_hash, response) values (item.actor, item.key, item.hash, 'null')
+            on conflict (actor, key) do nothing;
+            continue each when found;
+            select * into kept from crm.idempotency k where (k.actor, k.key) = (item.actor, item.key);
+            -- Not there any more: it has just been taken away, and the key is free.
+            exit when found;
+        end loop;
         answers := answers || case when kept.request_hash = item.hash
             then kept.response || jsonb_build_object('i', item.i, 'repeated', true)
             else crm.fault(item.i, 'idempotency_mismatch', '', '') end;
@@ -517,8 +530,20 @@ begin
 end
 $$;
 
--- Runs commands, {"keyed": whether any has an idempotency key, "waves": [{"kind", "items"}]}, in one transaction; gives the answers
--- to all. No key comes twice. Locks are taken in one order in every transaction, so that two do not wait for each other: keys,
+-- Takes away some keys that have been kept long enough; never waits for anybody. Comes last in a transaction: nobody who waits for
+-- such a key is waited for.
+create function crm.forget_keys(days int, most int) returns void
+language plpgsql as $$
+begin
+    delete from crm.idempotency k where k.ctid = any (array(
+        select o.ctid from crm.idempotency o where o.created_at < now() - make_interval(days => forget_keys.days)
+        order by o.created_at limit most
+        for update skip locked));
+end
+$$;
+
+-- Runs commands, {"keys": how many have an idempotency key, "keep_days": how long those are kept, "waves": [{"kind", "items"}]}, in
+-- one transaction; gives the answers to all. No key comes twice. Locks are taken in one order in every transaction, so that two do not wait for each other: keys,
 -- then orders, then points accounts, each sorted. The planner is told to keep its plans and to go by index: without the first it
 -- would plan anew for every array that it is given, which costs more than running; without the second a plan that is kept from
 -- when a table was small would read the whole of it for ever.
@@ -531,14 +556,14 @@ set enable_mergejoin = off
 as $$
 declare
     waves jsonb := work -> 'waves';
-    keyed boolean := (work ->> 'keyed')::boolean;
+    keys int := coalesce((work ->> 'keys')::int, 0);
     wave jsonb;
     items jsonb;
     answers jsonb;
     told jsonb := '[]';
     orders uuid[] := '{}';
 begin
-    if keyed then
+    if keys > 0 then
         told := crm.claim_keys(jsonb_path_query_array(waves, '$[*].items[*]'));
         if told <> '[]' then
             waves := crm.without(waves, told);
@@ -571,8 +596,10 @@ begin
     if cardinality(orders) > 0 then
         perform crm.post_points(orders);
     end if;
-    if keyed then
+    if keys > 0 then
         perform crm.settle_keys(jsonb_path_query_array(waves, '$[*].items[*]'), told);
+        -- Two old ones for each new one: the table cannot grow for ever, and no transaction is long for it.
+        perform crm.forget_keys((work ->> 'keep_days')::int, 2 * keys);
     end if;
     return told;
 end

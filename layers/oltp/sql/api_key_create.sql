@@ -4,4 +4,5 @@ with made as (
     on conflict (api_key_id) do nothing
     returning api_key_id
 )
-insert into crm.audit_log (actor, action, entity, entity_id) select 'keys', 'created', 'api_key', api_key_id::text from made
+insert into crm.audit_log (actor, action, entity, entity_id, reason, request_id)
+select $6::text, 'created', 'api_key', api_key_id::text, $7::text, $8::text from made

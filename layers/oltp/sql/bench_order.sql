@@ -1,5 +1,5 @@
 \set member random(1, 1000)
-select crm.run(jsonb_build_object('keyed', false, 'waves', jsonb_build_array(jsonb_build_object('kind', 'order', 'items', jsonb_build_array(jsonb_build_object(
+select crm.run(jsonb_build_object('waves', jsonb_build_array(jsonb_build_object('kind', 'order', 'items', jsonb_build_array(jsonb_build_object(
     'i', 0, 'c', '{"actor": "bench", "request": "bench"}'::jsonb, 'id', gen_random_uuid(), 'b', jsonb_build_object(
         'source', 'bench', 'order_no', gen_random_uuid(), 'channel', 'pos', 'store_code', 'bench', 'member_no', 'bench-' || :member,
         'placed_at', now(), 'currency', 'USD', 'status', 'paid', 'units', 3, 'gross', 3000, 'discount', 0, 'tax', 0,

@@ -1,9 +1,12 @@
-with hit as (
+-- Our id is meant where there is one: a number of theirs may look like it.
+with ours as (
     select o.* from crm.sales_order o where o.order_id = $1::uuid
-    union
-    select o.* from crm.sales_order o where o.source = $2::text and o.order_no = $3::text
-    union
-    select o.* from crm.sales_order o where $1 is null and $2 is null and o.order_no = $3
+), hit as (
+    select * from ours
+    union all
+    select o.* from crm.sales_order o where o.source = $2::text and o.order_no = $3::text and not exists (select from ours)
+    union all
+    select o.* from crm.sales_order o where $2 is null and o.order_no = $3 and not exists (select from ours)
 )
 select to_jsonb(o) || jsonb_build_object(
     'units', trim_scale(o.units)::text,

@@ -1,9 +1,12 @@
-with hit as (
+-- Our id is meant where there is one: a number of theirs may look like it.
+with ours as (
     select r.* from crm.sales_return r where r.return_id = $1::uuid
-    union
-    select r.* from crm.sales_return r where r.source = $2::text and r.return_no = $3::text
-    union
-    select r.* from crm.sales_return r where $1 is null and $2 is null and r.return_no = $3
+), hit as (
+    select * from ours
+    union all
+    select r.* from crm.sales_return r where r.source = $2::text and r.return_no = $3::text and not exists (select from ours)
+    union all
+    select r.* from crm.sales_return r where $2 is null and r.return_no = $3 and not exists (select from ours)
 )
 select to_jsonb(r) || jsonb_build_object(
     'units', trim_scale(r.units)::text,

@@ -4,4 +4,5 @@ with made as (
     on conflict (write_key_id) do nothing
     returning write_key_id
 )
-insert into crm.audit_log (actor, action, entity, entity_id) select 'keys', 'created', 'write_key', write_key_id::text from made
+insert into crm.audit_log (actor, action, entity, entity_id, reason, request_id)
+select $4::text, 'created', 'write_key', write_key_id::text, $5::text, $6::text from made

@@ -14,6 +14,15 @@ use std::collections::HashSet;
 
 type Checked = Result<(), OltpError>;
 
+/// Types of stores.
+pub(crate) const STORE_TYPES: &[&str] = &["physical", "web", "marketplace"];
+/// Statuses of products.
+pub(crate) const PRODUCT_STATUSES: &[&str] = &["active", "archived"];
+/// Statuses of orders.
+pub(crate) const ORDER_STATUSES: &[&str] = &["pending", "paid", "partially_fulfilled", "fulfilled", "cancelled"];
+/// Statuses of returns.
+pub(crate) const RETURN_STATUSES: &[&str] = &["requested", "completed", "rejected"];
+
 const CODE_MAX: usize = 128;
 const SOURCE_MAX: usize = 64;
 const TITLE_MAX: usize = 512;
@@ -61,7 +70,7 @@ pub(crate) fn context(context: &Context) -> Checked {
 fn store(body: &PutStore, now: Timestamp) -> Checked {
     text("/store_code", &body.store_code, CODE_MAX)?;
     text("/name", &body.name, TITLE_MAX)?;
-    one_of("/type", body.store_type.as_deref(), &["physical", "web", "marketplace"])?;
+    one_of("/type", body.store_type.as_deref(), STORE_TYPES)?;
     timezone(body.timezone.as_deref())?;
     country(body.country_code.as_deref())?;
     optional("/region", body.region.as_deref(), WORD_MAX)?;
@@ -75,7 +84,7 @@ fn product(body: &PutProduct, now: Timestamp) -> Checked {
     optional("/brand", body.brand.as_deref(), WORD_MAX)?;
     optional("/department", body.department.as_deref(), WORD_MAX)?;
     optional("/category", body.category.as_deref(), WORD_MAX)?;
-    one_of("/status", body.status.as_deref(), &["active", "archived"])?;
+    one_of("/status", body.status.as_deref(), PRODUCT_STATUSES)?;
     attributes(&body.attributes)?;
     past("/source_updated_at", body.source_updated_at, now)
 }
@@ -157,8 +166,7 @@ fn order(body: &PutOrder, now: Timestamp) -> Checked {
         days("/business_date", day, date(1970, 1, 1), now)?;
     }
     currency(&body.currency)?;
-    let statuses = ["pending", "paid", "partially_fulfilled", "fulfilled", "cancelled"];
-    one_of("/status", body.status.as_deref(), &statuses)?;
+    one_of("/status", body.status.as_deref(), ORDER_STATUSES)?;
     amount("/shipping_minor", body.shipping_minor, -AMOUNT_MAX)?;
     count("/coupon_codes", body.coupon_codes.len(), 0, COUPONS_MAX)?;
     for (i, code) in body.coupon_codes.iter().enumerate() {
@@ -230,7 +238,7 @@ fn sales_return(body: &PutReturn, now: Timestamp) -> Checked {
     if let Some(day) = body.business_date {
         days("/business_date", day, date(1970, 1, 1), now)?;
     }
-    one_of("/status", body.status.as_deref(), &["requested", "completed", "rejected"])?;
+    one_of("/status", body.status.as_deref(), RETURN_STATUSES)?;
     optional("/reason", body.reason.as_deref(), TEXT_MAX)?;
     count("/lines", body.lines.len(), 1, LINES_MAX)?;
     let mut seen = HashSet::with_capacity(body.lines.len());

@@ -199,13 +199,13 @@ pub struct PutMember {
     /// Identities to add. One that another member holds is refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub identities: Vec<IdentityValue>,
-    /// Consents to record.
+    /// Consents to record; each goes by its own time, also where `source_updated_at` is older than what is stored.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub consents: Vec<ConsentValue>,
     /// Anything else that is not personal.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub attributes: Map<String, Value>,
-    /// When your system changed it; an older update than the stored one changes nothing.
+    /// When your system changed it; an older update than the stored one adds identities and consents, and changes nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = "date-time")]
     pub source_updated_at: Option<Timestamp>,
@@ -372,7 +372,7 @@ pub struct PutReturn {
 /// Who asks, for the audit log and for idempotency.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Context {
-    /// Name of the key or of the part of the house.
+    /// Id of the key, or name of the part of the house: no two callers have the same.
     pub actor: String,
     /// Why, if the caller said so.
     pub reason: Option<String>,

@@ -20,6 +20,8 @@ pub struct Config {
     pub batch_commands_max: usize,
     /// Most order lines in one transaction of a batch.
     pub batch_lines_max: usize,
+    /// How many days the answer to an idempotency key is kept at least; older ones go as commands with new keys come.
+    pub idempotency_days: u16,
 }
 
 impl Default for Config {
@@ -33,6 +35,7 @@ impl Default for Config {
             retries_max: 9,
             batch_commands_max: 500,
             batch_lines_max: 10_000,
+            idempotency_days: 7,
         }
     }
 }

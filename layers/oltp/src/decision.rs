@@ -19,7 +19,7 @@ pub struct GuardrailFacts {
     pub timezone: Option<String>,
     /// The member's consent to the purpose on the channel, if there ever was one.
     pub consent: Option<ConsentFact>,
-    /// Actions made for the member since the time asked for.
+    /// Contacts of the member on the channel since the time asked for, and those that are still pending.
     pub actions_since: i64,
 }
 

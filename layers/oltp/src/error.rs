@@ -1,6 +1,6 @@
 //! What can go wrong in the store, whether to try again, and what to do.
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{Severity, SqlState};
 
 /// Why the store did not do what it was asked. Texts hold no personal data and no database error as it came.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +32,9 @@ pub enum OltpError {
     #[error("oltp.idempotency_mismatch: this key came before with another body; use a new key for a new command")]
     IdempotencyMismatch,
     /// The database cannot be reached or is busy; the same command may succeed later.
-    #[error("oltp.unavailable: {0}; retry with the same idempotency key")]
+    #[error(
+        "oltp.unavailable: {0}; retry with the same idempotency key, or without one with the record as it is by then"
+    )]
     Unavailable(String),
     /// A fault of ours.
     #[error("oltp.internal: {0}")]
@@ -113,7 +115,10 @@ impl OltpError {
             Self::IdempotencyMismatch => {
                 "this key came before with another body; use a new key for a new command".to_owned()
             }
-            Self::Unavailable(_) => "the store cannot answer now; retry with the same idempotency key".to_owned(),
+            Self::Unavailable(_) => {
+                "the store cannot answer now; retry with the same idempotency key, or without one with the record as it is by then"
+                    .to_owned()
+            }
             Self::Internal(_) => "a fault of ours; the log has the details".to_owned(),
         }
     }
@@ -159,6 +164,11 @@ pub(crate) fn failure(error: &tokio_postgres::Error) -> Failure {
     } else {
         Failure::Fault
     }
+}
+
+/// Whether a statement that failed so may have been committed all the same: the connection ended before its answer was here.
+pub(crate) fn end_is_unknown(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_none_or(|error| error.parsed_severity() != Some(Severity::Error))
 }
 
 /// An error that a person outside may see, of a statement that will not be tried again.

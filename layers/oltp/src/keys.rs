@@ -1,15 +1,16 @@
 //! API keys of the trusted doors and write keys of the gateway. Only SHA-256 hashes are kept; a secret is shown once.
 
+use crate::command::Context;
 use crate::error::OltpError;
-use crate::pool::Oltp;
-use crate::statement;
+use crate::pool::{Oltp, Parameters};
+use crate::{check, statement};
 use model::Timestamp;
 use rand::RngCore;
 use runtime::auth::{Keys, Principal, Role};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -41,25 +42,44 @@ pub struct KeyInfo {
 /// What was last known of the keys that came by.
 #[derive(Default)]
 pub(crate) struct Principals {
-    known: Mutex<HashMap<String, (Instant, Option<Principal>)>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// How often all was forgotten.
+    generation: u64,
+    answers: HashMap<String, (Instant, Option<Principal>)>,
 }
 
 impl Principals {
-    fn get(&self, hash: &str) -> Option<Option<Principal>> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(hash).filter(|(at, _)| at.elapsed() < BELIEVED).map(|(_, principal)| principal.clone())
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, hash: String, principal: Option<Principal>) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= KEPT_MAX {
-            known.clear();
+    /// What is known of a key; else the generation that an answer asked for now is of.
+    fn get(&self, hash: &str) -> Result<Option<Principal>, u64> {
+        let known = self.lock();
+        let answer = known.answers.get(hash).filter(|(at, _)| at.elapsed() < BELIEVED);
+        answer.map(|(_, principal)| principal.clone()).ok_or(known.generation)
+    }
+
+    /// Keeps an answer, unless a key was revoked since it was asked for: it may be about that one.
+    fn put(&self, hash: String, principal: Option<Principal>, generation: u64) {
+        let mut known = self.lock();
+        if known.generation != generation {
+            return;
         }
-        known.insert(hash, (Instant::now(), principal));
+        if known.answers.len() >= KEPT_MAX {
+            known.answers.clear();
+        }
+        known.answers.insert(hash, (Instant::now(), principal));
     }
 
     fn forget(&self) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut known = self.lock();
+        known.generation += 1;
+        known.answers.clear();
     }
 }
 
@@ -106,19 +126,37 @@ const fn role_name(role: Role) -> &'static str {
 }
 
 impl Oltp {
-    /// Makes an API key; gives its id and the secret, which is never shown again.
+    /// Makes an API key that nobody asked for but the house itself, such as its owner's; as [`Self::create_api_key_for`].
     ///
     /// # Errors
-    /// [`OltpError::Invalid`] for a bad name, [`OltpError::Unavailable`] when the server does not answer.
+    /// As [`Self::create_api_key_for`].
     pub async fn create_api_key(
         &self,
         name: &str,
         role: Role,
         expires: Option<Timestamp>,
     ) -> Result<(Uuid, String), OltpError> {
+        let house = Context { actor: "storewide".to_owned(), ..Context::default() };
+        self.create_api_key_for(&house, name, role, expires).await
+    }
+
+    /// Makes an API key; gives its id and the secret, which is never shown again.
+    ///
+    /// # Errors
+    /// [`OltpError::Invalid`] for a bad name, [`OltpError::Unavailable`] when the server does not answer.
+    pub async fn create_api_key_for(
+        &self,
+        context: &Context,
+        name: &str,
+        role: Role,
+        expires: Option<Timestamp>,
+    ) -> Result<(Uuid, String), OltpError> {
+        check::context(context)?;
         check_name(name)?;
         let (id, secret) = (Uuid::now_v7(), secret("swk"));
-        self.query(statement::API_KEY_CREATE, &[&id, &name, &hash(&secret), &role_name(role), &expires]).await?;
+        let Context { actor, reason, request_id, .. } = context;
+        let key: Parameters<'_> = &[&id, &name, &hash(&secret), &role_name(role), &expires, actor, reason, request_id];
+        self.query(statement::API_KEY_CREATE, key).await?;
         Ok((id, secret))
     }
 
@@ -134,8 +172,10 @@ impl Oltp {
     ///
     /// # Errors
     /// [`OltpError::Unavailable`] when the server does not answer.
-    pub async fn revoke_api_key(&self, id: Uuid) -> Result<bool, OltpError> {
-        let rows = self.query(statement::API_KEY_REVOKE, &[&id]).await?;
+    pub async fn revoke_api_key(&self, context: &Context, id: Uuid) -> Result<bool, OltpError> {
+        check::context(context)?;
+        let Context { actor, reason, request_id, .. } = context;
+        let rows = self.query(statement::API_KEY_REVOKE, &[&id, actor, reason, request_id]).await?;
         self.inner.principals.forget();
         Ok(!rows.is_empty())
     }
@@ -143,11 +183,13 @@ impl Oltp {
     /// Makes a write key for a source of behaviour events; gives its id and the secret, which is never shown again.
     ///
     /// # Errors
-    /// As [`Self::create_api_key`].
-    pub async fn create_write_key(&self, name: &str) -> Result<(Uuid, String), OltpError> {
+    /// As [`Self::create_api_key_for`].
+    pub async fn create_write_key(&self, context: &Context, name: &str) -> Result<(Uuid, String), OltpError> {
+        check::context(context)?;
         check_name(name)?;
         let (id, secret) = (Uuid::now_v7(), secret("sww"));
-        self.query(statement::WRITE_KEY_CREATE, &[&id, &name, &hash(&secret)]).await?;
+        let Context { actor, reason, request_id, .. } = context;
+        self.query(statement::WRITE_KEY_CREATE, &[&id, &name, &hash(&secret), actor, reason, request_id]).await?;
         Ok((id, secret))
     }
 
@@ -163,8 +205,10 @@ impl Oltp {
     ///
     /// # Errors
     /// [`OltpError::Unavailable`] when the server does not answer.
-    pub async fn revoke_write_key(&self, id: Uuid) -> Result<bool, OltpError> {
-        Ok(!self.query(statement::WRITE_KEY_REVOKE, &[&id]).await?.is_empty())
+    pub async fn revoke_write_key(&self, context: &Context, id: Uuid) -> Result<bool, OltpError> {
+        check::context(context)?;
+        let Context { actor, reason, request_id, .. } = context;
+        Ok(!self.query(statement::WRITE_KEY_REVOKE, &[&id, actor, reason, request_id]).await?.is_empty())
     }
 
     /// The owner of an API key, if it is valid now; an answer is believed for at most five seconds.
@@ -173,15 +217,16 @@ impl Oltp {
     /// [`OltpError::Unavailable`] when the server does not answer.
     pub async fn principal(&self, key: &str) -> Result<Option<Principal>, OltpError> {
         let hash = hash(key);
-        if let Some(known) = self.inner.principals.get(&hash) {
-            return Ok(known);
-        }
+        let generation = match self.inner.principals.get(&hash) {
+            Ok(known) => return Ok(known),
+            Err(generation) => generation,
+        };
         let rows = self.query(statement::API_KEY_PRINCIPAL, &[&hash]).await?;
         let principal = rows.first().and_then(|row| {
             let role: String = row.get("role");
-            Some(Principal { name: row.get("name"), role: role.parse().ok()? })
+            Some(Principal { id: row.get("id"), name: row.get("name"), role: role.parse().ok()? })
         });
-        self.inner.principals.put(hash, principal.clone());
+        self.inner.principals.put(hash, principal.clone(), generation);
         Ok(principal)
     }
 }
@@ -190,5 +235,22 @@ impl Oltp {
 impl Keys for Oltp {
     async fn principal(&self, key: &str) -> Result<Option<Principal>, String> {
         Self::principal(self, key).await.map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_from_before_a_revocation_is_not_kept() {
+        let principals = Principals::default();
+        let owner = Some(Principal { id: Uuid::nil(), name: "till".to_owned(), role: Role::Writer });
+        let asked = principals.get("hash").unwrap_err();
+        principals.forget();
+        principals.put("hash".to_owned(), owner.clone(), asked);
+        let asked = principals.get("hash").unwrap_err();
+        principals.put("hash".to_owned(), owner, asked);
+        assert_eq!(principals.get("hash").unwrap().unwrap().name, "till");
     }
 }

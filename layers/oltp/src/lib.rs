@@ -20,6 +20,7 @@ mod pool;
 mod prepare;
 pub mod read;
 mod run;
+mod snapshot;
 pub mod statement;
 
 pub use command::{Command, Context, Done, Effect};

@@ -3,6 +3,7 @@
 use crate::error::{self, OltpError};
 use crate::pool::{Client, Oltp};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 /// Number, name and text of each migration. A released one never changes.
 const MIGRATIONS: [(i32, &str, &str); 5] = [
@@ -22,7 +23,12 @@ const BOOK: &str = "create schema if not exists storewide;
         name text not null,
         checksum text not null,
         applied_at timestamptz not null default now()
-    )";
+    );
+    create table if not exists storewide.deployment (
+        single boolean primary key default true check (single),
+        deployment_id uuid not null
+    );
+    insert into storewide.deployment (deployment_id) values (gen_random_uuid()) on conflict do nothing";
 
 /// What a migration run did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +37,8 @@ pub struct MigrationReport {
     pub applied: Vec<i32>,
     /// The version that the schema has now.
     pub version: i32,
+    /// Which store this is: made with its schema, never changed. What was derived from one store is no use to another.
+    pub deployment: Uuid,
 }
 
 impl Oltp {
@@ -51,7 +59,9 @@ impl Oltp {
         let rows = rows.map_err(fail)?;
         let applied: Vec<(i32, String)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
         check(&applied)?;
-        let mut report = MigrationReport { applied: Vec::new(), version: MIGRATIONS.len() as i32 };
+        let deployment =
+            client.query_one("select deployment_id from storewide.deployment", &[]).await.map_err(fail)?.get(0);
+        let mut report = MigrationReport { applied: Vec::new(), version: MIGRATIONS.len() as i32, deployment };
         for (version, name, sql) in MIGRATIONS.iter().skip(applied.len()) {
             let fail = |error: tokio_postgres::Error| migration_error(name, &error);
             let transaction = client.transaction().await.map_err(fail)?;

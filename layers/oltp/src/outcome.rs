@@ -66,9 +66,9 @@ pub struct ActionRecord {
     /// The action; also the `webhook-id` under which it is sent.
     #[schema(value_type = Uuid)]
     pub action_id: ActionId,
-    /// pending, delivered, failed or retracted.
+    /// pending, delivered or failed; failed also when it was withdrawn before it was sent.
     pub status: String,
-    /// Attempts begun.
+    /// Number of the last attempt that was recorded.
     pub attempts: i32,
     /// What is sent.
     pub payload: Value,
@@ -98,7 +98,7 @@ pub struct OutcomeRecord {
     pub kind: String,
     /// The order.
     pub order_id: Option<Uuid>,
-    /// Its net amount in minor units.
+    /// Its net amount less what came back, in minor units.
     pub value_minor: Option<i64>,
     /// Its currency.
     pub currency: Option<String>,
@@ -121,8 +121,9 @@ pub struct DecisionsAsked {
 }
 
 impl Oltp {
-    /// Writes the outcome of some delivered actions as the orders say now: the first order of the member within the window that
-    /// is not cancelled. It may run at any time, in any order and any number of times. Gives the number of outcomes that changed.
+    /// Writes the outcome of some delivered actions as the orders and returns say now: the first order of the member within the
+    /// window that counts as bought and of which something stays. It may run at any time, in any order and any number of times.
+    /// Gives the number of outcomes that changed.
     ///
     /// # Errors
     /// [`OltpError::Unavailable`] when the server does not answer.

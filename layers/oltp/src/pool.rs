@@ -1,5 +1,6 @@
 //! Connections to PostgreSQL, and the one way in which statements are sent: pipelined with the log position, tried again while
-//! the server restarts.
+//! the server restarts. What may be committed already is tried again only if a repeat is harmless: a write that somebody else has
+//! overwritten meanwhile must not come back.
 
 use crate::config::Config;
 use crate::error::{self, Failure, OltpError};
@@ -41,6 +42,8 @@ pub(crate) struct Inner {
 pub(crate) enum Trouble {
     /// The pool had no connection to give.
     Pool(String),
+    /// There was no connection, or it ended before the statement was sent.
+    Unsent(tokio_postgres::Error),
     /// The statement or the connection failed.
     Statement(tokio_postgres::Error),
 }
@@ -49,14 +52,25 @@ impl Trouble {
     pub(crate) fn failure(&self) -> Failure {
         match self {
             Self::Pool(_) => Failure::Transient,
-            Self::Statement(error) => error::failure(error),
+            Self::Unsent(error) | Self::Statement(error) => error::failure(error),
         }
+    }
+
+    /// Whether the same statement may be sent again.
+    fn again(&self, repeatable: bool) -> bool {
+        let harmless = match self {
+            // A full pool has waited already.
+            Self::Pool(_) => false,
+            Self::Unsent(_) => true,
+            Self::Statement(error) => repeatable || !error::end_is_unknown(error),
+        };
+        harmless && self.failure() == Failure::Transient
     }
 
     pub(crate) fn outward(&self) -> OltpError {
         match self {
             Self::Pool(why) => OltpError::Unavailable(why.clone()),
-            Self::Statement(error) => error::outward(error),
+            Self::Unsent(error) | Self::Statement(error) => error::outward(error),
         }
     }
 }
@@ -118,26 +132,28 @@ impl Oltp {
         Ok(position)
     }
 
-    /// Sends a statement until it is answered, a few times at most.
+    /// Sends a statement that may be repeated until it is answered, a few times at most.
     pub(crate) async fn query(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<Vec<Row>, OltpError> {
-        let sent = self.retrying(sql, parameters, false).await;
+        let sent = self.retrying(sql, parameters, false, true).await;
         sent.map(|(rows, _)| rows).map_err(|trouble| self.failed(&trouble))
     }
 
-    /// As [`Self::query`], with the log position after the statement's commit, in the same round trip.
+    /// As [`Self::query`], with the log position after the statement's commit, in the same round trip. What may not be repeated is
+    /// not sent again once it may be committed.
     pub(crate) async fn query_at(
         &self,
         sql: &'static str,
         parameters: Parameters<'_>,
+        repeatable: bool,
     ) -> Result<(Vec<Row>, Position), Trouble> {
-        self.retrying(sql, parameters, true).await
+        self.retrying(sql, parameters, true, repeatable).await
     }
 
     /// Counts a failure and says it outward.
     pub(crate) fn failed(&self, trouble: &Trouble) -> OltpError {
         let error = trouble.outward();
         self.inner.meter.failed(metrics::STATEMENT, &error.to_string());
-        if let (OltpError::Internal(_), Trouble::Statement(cause)) = (&error, trouble) {
+        if let (OltpError::Internal(_), Trouble::Unsent(cause) | Trouble::Statement(cause)) = (&error, trouble) {
             let database = cause.as_db_error();
             // Message and place, never DETAIL: it quotes values.
             let message = database.map_or_else(|| cause.to_string(), |error| error.message().to_owned());
@@ -149,7 +165,7 @@ impl Oltp {
 
     async fn connection(&self) -> Result<Client, Trouble> {
         self.inner.pool.get().await.map_err(|error| match error {
-            PoolError::Backend(error) => Trouble::Statement(error),
+            PoolError::Backend(error) => Trouble::Unsent(error),
             PoolError::Timeout(_) => Trouble::Pool("all connections are busy".to_owned()),
             other => Trouble::Pool(format!("no connection: {other}")),
         })
@@ -160,6 +176,7 @@ impl Oltp {
         sql: &'static str,
         parameters: Parameters<'_>,
         position: bool,
+        repeatable: bool,
     ) -> Result<(Vec<Row>, Position), Trouble> {
         let mut wait = WAIT_FIRST;
         let mut left = self.inner.config.retries_max;
@@ -168,9 +185,7 @@ impl Oltp {
                 Ok(answer) => return Ok(answer),
                 Err(trouble) => trouble,
             };
-            // A full pool has waited already.
-            let again = matches!(trouble, Trouble::Statement(_)) && trouble.failure() == Failure::Transient;
-            if !again || left == 0 {
+            if !trouble.again(repeatable) || left == 0 {
                 return Err(trouble);
             }
             self.inner.meter.count(metrics::RETRY, 1);
@@ -187,12 +202,12 @@ impl Oltp {
         position: bool,
     ) -> Result<(Vec<Row>, Position), Trouble> {
         let client = self.connection().await?;
-        let prepared = client.prepare_cached(sql).await.map_err(Trouble::Statement)?;
+        let prepared = client.prepare_cached(sql).await.map_err(Trouble::Unsent)?;
         if !position {
             let rows = client.query(&prepared, parameters).await.map_err(Trouble::Statement)?;
             return Ok((rows, Position::Wal(0)));
         }
-        let behind = client.prepare_cached(statement::POSITION).await.map_err(Trouble::Statement)?;
+        let behind = client.prepare_cached(statement::POSITION).await.map_err(Trouble::Unsent)?;
         // Both are sent before either is answered. The server takes the second after it has committed the first.
         let (rows, lsn) =
             futures_util::future::try_join(client.query(&prepared, parameters), client.query_one(&behind, &[]))

@@ -95,7 +95,7 @@ struct OrderBody<'a> {
     member_no: Option<&'a str>,
     buyer_kind: Option<IdentityKind>,
     buyer_token: Option<&'a str>,
-    anonymous_id: Option<&'a str>,
+    anonymous_id: Option<String>,
     business_date: Option<Date>,
     placed_at: Timestamp,
     currency: &'a str,
@@ -263,6 +263,12 @@ fn buyer(body: &PutOrder, tokens: &Tokeniser) -> Result<Option<model::Identity>,
     identity.map_err(|error| OltpError::invalid("oltp.invalid_identity", "/buyer/value", error.to_string()))
 }
 
+/// The visitor who became the buyer, in the form in which visitors are known elsewhere. An empty id would be everybody's.
+fn visitor(body: &PutOrder) -> Result<Option<String>, OltpError> {
+    let id = body.anonymous_id.as_deref().map(|id| IdentityKind::Anonymous.normalise(id)).transpose();
+    id.map_err(|error| OltpError::invalid("oltp.invalid_identity", "/anonymous_id", error.to_string()))
+}
+
 fn order_body<'a>(body: &'a PutOrder, buyer: &'a Option<model::Identity>) -> Result<OrderBody<'a>, OltpError> {
     let sums = order::sums(body)?;
     let lines = body.lines.iter().map(|line| LineBody {
@@ -294,7 +300,7 @@ fn order_body<'a>(body: &'a PutOrder, buyer: &'a Option<model::Identity>) -> Res
         member_no: body.member_no.as_deref(),
         buyer_kind: buyer.as_ref().map(|identity| identity.kind),
         buyer_token: buyer.as_ref().map(|identity| identity.token.as_str()),
-        anonymous_id: body.anonymous_id.as_deref(),
+        anonymous_id: visitor(body)?,
         business_date: body.business_date,
         placed_at: body.placed_at,
         currency: &body.currency,

@@ -1,5 +1,6 @@
 //! Reading records back, one or a page at a time.
 
+use crate::check::{ORDER_STATUSES, PRODUCT_STATUSES, RETURN_STATUSES, STORE_TYPES};
 use crate::error::OltpError;
 use crate::pool::Oltp;
 use crate::statement;
@@ -9,7 +10,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 /// Most records on a page.
-pub const PAGE_MAX: u32 = 1000;
+pub const PAGE_MAX: u32 = 500;
 
 /// A kind of record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -43,6 +44,18 @@ impl Entity {
             Self::Member => "member",
             Self::Order => "order",
             Self::Return => "return",
+        }
+    }
+
+    /// What a list can be narrowed to: the statuses, of stores the types.
+    const fn statuses(self) -> &'static [&'static str] {
+        match self {
+            Self::Store => STORE_TYPES,
+            Self::Product => PRODUCT_STATUSES,
+            Self::Sku => &["active", "inactive"],
+            Self::Member => &["active", "suspended", "closed", "merged", "erased"],
+            Self::Order => ORDER_STATUSES,
+            Self::Return => RETURN_STATUSES,
         }
     }
 
@@ -107,7 +120,7 @@ impl Oltp {
     /// A page of records in the order in which they were made. `limit` is held between 1 and [`PAGE_MAX`].
     ///
     /// # Errors
-    /// [`OltpError::Invalid`] when the cursor is none of ours or a filter's text cannot be; [`OltpError::Unavailable`] when the
+    /// [`OltpError::Invalid`] when the cursor is none of ours or a filter cannot be; [`OltpError::Unavailable`] when the
     /// server does not answer.
     pub async fn list(
         &self,
@@ -117,10 +130,12 @@ impl Oltp {
         filter: &Filter,
     ) -> Result<Page, OltpError> {
         let after = cursor.map(parse_cursor).transpose()?.unwrap_or(Uuid::nil());
-        for text in [&filter.status, &filter.member].into_iter().flatten() {
-            if text.contains('\0') || text.len() > 512 {
-                return Err(OltpError::invalid("oltp.invalid_filter", "", "a filter has at most 512 bytes and no NUL"));
-            }
+        let fail = |detail: &str| Err(OltpError::invalid("oltp.invalid_filter", "", detail));
+        if filter.member.as_ref().is_some_and(|member| member.contains('\0') || member.len() > 512) {
+            return fail("the member has at most 512 bytes and no NUL");
+        }
+        if filter.status.as_ref().is_some_and(|status| !entity.statuses().contains(&status.as_str())) {
+            return fail(&format!("the status is one of {}", entity.statuses().join(", ")));
         }
         let size = limit.clamp(1, PAGE_MAX);
         // One more than asked for tells whether there is a next page.

@@ -114,9 +114,9 @@ impl Oltp {
     /// command that is bad. Errors only when the store cannot take anything now.
     async fn chunk(&self, items: &[Prepared], outcomes: &mut [Option<Outcome>]) -> Result<Option<Position>, OltpError> {
         let mut position = None;
-        let mut parts = vec![items];
-        let mut duplicates = 0;
-        while let Some(part) = parts.pop() {
+        // Each part with how often it met another command that made the same record.
+        let mut parts = vec![(items, 0)];
+        while let Some((part, duplicates)) = parts.pop() {
             let trouble = match self.send(part).await {
                 Ok((answers, at)) => {
                     position = Some(at);
@@ -128,12 +128,11 @@ impl Oltp {
             match (trouble.failure(), part) {
                 (Failure::Transient | Failure::Slow, _) if position.is_none() => return Err(self.failed(&trouble)),
                 (Failure::Duplicate, [_]) if duplicates < DUPLICATES_MAX => {
-                    duplicates += 1;
-                    parts.push(part);
+                    parts.push((part, duplicates + 1));
                 }
                 (Failure::Duplicate | Failure::Range | Failure::Fault, [_, _, ..]) => {
                     let (first, second) = part.split_at(part.len() / 2);
-                    parts.extend([second, first]);
+                    parts.extend([(second, 0), (first, 0)]);
                 }
                 _ => {
                     let error = self.failed(&trouble);
@@ -146,8 +145,10 @@ impl Oltp {
 
     async fn send(&self, items: &[Prepared]) -> Result<(Vec<Answer>, Position), Trouble> {
         let started = Instant::now();
-        let waves = waves(items);
-        let (rows, position) = self.query_at(statement::RUN, &[&waves]).await?;
+        let waves = waves(items, self.inner.config.idempotency_days);
+        // With a key the first answer comes again. Without one a repeat would undo what others have written meanwhile.
+        let repeatable = items.iter().all(|item| item.idempotency.is_some());
+        let (rows, position) = self.query_at(statement::RUN, &[&waves], repeatable).await?;
         self.inner.meter.took(metrics::TRANSACTION, started.elapsed());
         self.inner.meter.position(position.to_string());
         let answers = rows.first().map(|row| row.try_get::<_, Json<Vec<Answer>>>(0)).transpose();
@@ -180,7 +181,7 @@ impl Oltp {
 }
 
 /// Writes commands as waves: runs of one kind in which no record comes twice, each sorted by what its commands lock.
-fn waves(items: &[Prepared]) -> String {
+fn waves(items: &[Prepared], keep_days: u16) -> String {
     let mut waves: Vec<(&'static str, Vec<&Prepared>)> = Vec::new();
     let mut records = HashSet::new();
     for item in items {
@@ -195,8 +196,8 @@ fn waves(items: &[Prepared]) -> String {
     }
     let size: usize = items.iter().map(|item| item.json.len() + 1).sum();
     let mut json = String::with_capacity(size + 64 * waves.len() + 64);
-    let keyed = items.iter().any(|item| item.idempotency.is_some());
-    json.push_str(if keyed { r#"{"keyed":true,"waves":["# } else { r#"{"keyed":false,"waves":["# });
+    let keys = items.iter().filter(|item| item.idempotency.is_some()).count();
+    json.push_str(&format!(r#"{{"keys":{keys},"keep_days":{keep_days},"waves":["#));
     for (i, (kind, wave)) in waves.iter_mut().enumerate() {
         wave.sort_by(|a, b| a.order.cmp(&b.order));
         json.push_str(if i == 0 { r#"{"kind":""# } else { r#",{"kind":""# });

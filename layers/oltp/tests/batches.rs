@@ -3,9 +3,17 @@ use engine_postgres::Version;
 use oltp::command::PutOrder;
 use oltp::{Command, Config, Effect};
 
-#[tokio::test]
-async fn one_bad_command_harms_no_other() {
-    let shop = Shop::open().await;
+crate::on_both!(
+    one_bad_command_harms_no_other,
+    a_command_that_the_database_itself_refuses_is_found_and_named,
+    a_batch_keeps_its_own_order,
+    a_batch_larger_than_a_transaction_is_taken_whole,
+    batches_about_the_same_records_at_the_same_moment_agree,
+    many_collisions_of_many_commands_are_not_one_commands,
+);
+
+async fn one_bad_command_harms_no_other(version: Version) {
+    let shop = Shop::open(version).await;
     let mut items: Vec<_> = (0..20).map(|n| (context(), Command::Order(order(&format!("o{n:02}"))))).collect();
     let mut unknown = order("bad");
     unknown.lines[0].sku_code = "nothing".to_owned();
@@ -25,9 +33,8 @@ async fn one_bad_command_harms_no_other() {
     shop.check_books().await;
 }
 
-#[tokio::test]
-async fn a_command_that_the_database_itself_refuses_is_found_and_named() {
-    let shop = Shop::open().await;
+async fn a_command_that_the_database_itself_refuses_is_found_and_named(version: Version) {
+    let shop = Shop::open(version).await;
     // A rule that no check of ours knows of.
     let client = shop.client().await.unwrap();
     client.batch_execute("alter table crm.order_line add check (description <> 'boom')").await.unwrap();
@@ -43,9 +50,8 @@ async fn a_command_that_the_database_itself_refuses_is_found_and_named() {
     shop.check_books().await;
 }
 
-#[tokio::test]
-async fn a_batch_keeps_its_own_order() {
-    let shop = Shop::empty(Version::System).await;
+async fn a_batch_keeps_its_own_order(version: Version) {
+    let shop = Shop::empty(version).await;
     let mut first = order("1");
     (first.store_code, first.member_no) = (None, Some("m".to_owned()));
     first.lines = vec![line(1, "p", "3", 100)];
@@ -72,10 +78,9 @@ async fn a_batch_keeps_its_own_order() {
     shop.check_books().await;
 }
 
-#[tokio::test]
-async fn a_batch_larger_than_a_transaction_is_taken_whole() {
+async fn a_batch_larger_than_a_transaction_is_taken_whole(version: Version) {
     let config = Config { batch_commands_max: 7, batch_lines_max: 30, pool_size: 2, ..Config::default() };
-    let shop = Shop::with(Version::System, config).await;
+    let shop = Shop::with(version, config).await;
     shop.furnish().await;
     let items = (0..50).map(|n| {
         let mut put = order(&n.to_string());
@@ -93,9 +98,8 @@ async fn a_batch_larger_than_a_transaction_is_taken_whole() {
     assert!(none.is_empty());
 }
 
-#[tokio::test]
-async fn batches_about_the_same_records_at_the_same_moment_agree() {
-    let shop = Shop::open().await;
+async fn batches_about_the_same_records_at_the_same_moment_agree(version: Version) {
+    let shop = Shop::open(version).await;
     let tasks: Vec<_> = (0..4_usize)
         .map(|task| {
             let shop = shop.oltp.clone();
@@ -112,4 +116,25 @@ async fn batches_about_the_same_records_at_the_same_moment_agree() {
     assert_eq!(created, 40);
     assert_eq!(shop.points("m1").await, 40 * 25);
     shop.check_books().await;
+}
+
+async fn many_collisions_of_many_commands_are_not_one_commands(version: Version) {
+    let shop = Shop::empty(version).await;
+    let client = shop.client().await.unwrap();
+    // Every other try to make a member finds that somebody else was faster.
+    let collide = "create sequence crm.tries;
+        create function crm.collide() returns trigger language plpgsql as $$
+        begin
+            if nextval('crm.tries') % 2 = 1 then
+                raise exception 'made at the same time' using errcode = 'unique_violation';
+            end if;
+            return new;
+        end $$;
+        create trigger collide before insert on crm.member for each row execute function crm.collide();";
+    client.batch_execute(collide).await.unwrap();
+    let items = (0..16).map(|n| (context(), Command::Member(member(&n.to_string())))).collect();
+    let (outcomes, _) = shop.run_batch(items).await.unwrap();
+    for outcome in outcomes {
+        assert_eq!(outcome.unwrap().effect, Effect::Created);
+    }
 }

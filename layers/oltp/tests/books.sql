@@ -14,13 +14,14 @@ left join (
 where (o.units, o.gross_minor, o.discount_minor, o.tax_minor, o.net_minor) is distinct from
     (coalesce(l.units, 0), coalesce(l.gross, 0), coalesce(l.discount, 0), coalesce(l.tax, 0), coalesce(l.net, 0))
 union all
-select 'line ' || l.order_line_id || ' was returned more than sold'
+select 'line ' || l.order_line_id || ' was returned more than sold, in pieces or in money'
 from crm.order_line l
 join crm.return_line rl using (order_line_id)
 join crm.sales_return r using (return_id)
 where r.status <> 'rejected'
-group by l.order_line_id, l.quantity, l.voided
+group by l.order_line_id, l.quantity, l.net_minor, l.voided
 having sum(rl.quantity) > case when l.voided then 0 else l.quantity end
+    or sum(rl.net_minor) > case when l.voided then 0 else l.net_minor end
 union all
 select 'return ' || r.return_no || ' is not the sum of its lines'
 from crm.sales_return r join crm.return_line l using (return_id)

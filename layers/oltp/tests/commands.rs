@@ -5,9 +5,17 @@ use oltp::command::{ConsentValue, PutMember};
 use oltp::{Command, Effect, Entity};
 use serde_json::json;
 
-#[tokio::test]
-async fn reference_records_are_put_whole() {
-    let shop = Shop::empty(Version::System).await;
+crate::on_both!(
+    reference_records_are_put_whole,
+    a_member_is_put_together_from_many_channels,
+    an_identity_has_one_owner,
+    consent_goes_with_its_time,
+    the_same_new_member_from_many_doors_is_one,
+    an_older_command_still_brings_consents_and_identities,
+);
+
+async fn reference_records_are_put_whole(version: Version) {
+    let shop = Shop::empty(version).await;
     let mut put = product("p");
     put.brand = Some("Acme".to_owned());
     put.source_updated_at = Some(time("2026-01-02T00:00:00Z"));
@@ -38,9 +46,8 @@ async fn reference_records_are_put_whole() {
     assert_eq!(shop.done(Command::Store(store("s"))).await.effect, Effect::Unchanged);
 }
 
-#[tokio::test]
-async fn a_member_is_put_together_from_many_channels() {
-    let shop = Shop::open().await;
+async fn a_member_is_put_together_from_many_channels(version: Version) {
+    let shop = Shop::open(version).await;
     let mut till = member("m9");
     (till.first_name, till.tier_code) = (Some("Ann".to_owned()), Some("gold".to_owned()));
     till.identities = vec![identity(IdentityKind::Phone, "+1 555 010 9999")];
@@ -74,9 +81,8 @@ async fn a_member_is_put_together_from_many_channels() {
     assert!(!travels.contains("5550109999") && !travels.contains("Ann") && !travels.contains("4711"), "{travels}");
 }
 
-#[tokio::test]
-async fn an_identity_has_one_owner() {
-    let shop = Shop::open().await;
+async fn an_identity_has_one_owner(version: Version) {
+    let shop = Shop::open(version).await;
     let mut thief = member("m2");
     thief.identities = vec![identity(IdentityKind::Card, "1"), identity(IdentityKind::Email, "ANN@example.com")];
     let error = shop.refused(Command::Member(thief.clone())).await;
@@ -101,20 +107,20 @@ async fn an_identity_has_one_owner() {
     assert_eq!(owners, 1);
 }
 
-#[tokio::test]
-async fn consent_goes_with_its_time() {
-    let shop = Shop::open().await;
-    let say = |status: &str, at: Option<&str>| PutMember {
-        consents: vec![ConsentValue {
-            purpose: "marketing".to_owned(),
-            channel: "email".to_owned(),
-            status: status.to_owned(),
-            status_at: at.map(time),
-            expires_at: None,
-            source: None,
-        }],
-        ..member("m1")
-    };
+fn consent(status: &str, at: Option<&str>) -> ConsentValue {
+    ConsentValue {
+        purpose: "marketing".to_owned(),
+        channel: "email".to_owned(),
+        status: status.to_owned(),
+        status_at: at.map(time),
+        expires_at: None,
+        source: None,
+    }
+}
+
+async fn consent_goes_with_its_time(version: Version) {
+    let shop = Shop::open(version).await;
+    let say = |status: &str, at: Option<&str>| PutMember { consents: vec![consent(status, at)], ..member("m1") };
     for (put, effect, stands) in [
         (say("granted", Some("2026-01-02T00:00:00Z")), Effect::Updated, "granted"),
         (say("granted", Some("2026-01-02T00:00:00Z")), Effect::Unchanged, "granted"),
@@ -132,9 +138,32 @@ async fn consent_goes_with_its_time() {
     }
 }
 
-#[tokio::test]
-async fn the_same_new_member_from_many_doors_is_one() {
-    let shop = Shop::open().await;
+async fn an_older_command_still_brings_consents_and_identities(version: Version) {
+    let shop = Shop::open(version).await;
+    let mut newer = member("m1");
+    newer.tier_code = Some("gold".to_owned());
+    newer.source_updated_at = Some(time("2026-03-01T12:00:00Z"));
+    newer.consents = vec![consent("granted", Some("2026-01-02T00:00:00Z"))];
+    shop.done(Command::Member(newer)).await;
+    let older = PutMember {
+        tier_code: Some("none".to_owned()),
+        first_name: Some("Old".to_owned()),
+        source_updated_at: Some(time("2026-03-01T11:59:00Z")),
+        consents: vec![consent("revoked", Some("2026-03-01T11:59:00Z"))],
+        identities: vec![identity(IdentityKind::Card, "4711")],
+        ..member("m1")
+    };
+    let done = shop.done(Command::Member(older.clone())).await;
+    assert_eq!((done.effect, done.row_version), (Effect::Updated, 2));
+    let seen = shop.get(Entity::Member, "m1", true).await.unwrap().unwrap();
+    assert_eq!((&seen["tier_code"], &seen["first_name"]), (&json!("gold"), &json!(null)));
+    assert_eq!(seen["identities"].as_array().unwrap().len(), 2);
+    assert_eq!(seen["consents"][0]["status"], "revoked");
+    assert_eq!(shop.done(Command::Member(older)).await.effect, Effect::Unchanged);
+}
+
+async fn the_same_new_member_from_many_doors_is_one(version: Version) {
+    let shop = Shop::open(version).await;
     let tries: Vec<_> = (0..8)
         .map(|n| {
             let shop = shop.oltp.clone();

@@ -1,6 +1,7 @@
-use crate::shop::{Shop, member, order, time};
+use crate::shop::{Shop, giving_back, member, order, time};
+use engine_postgres::Version;
 use model::ids::{ActionId, MemberId, OrderId, PersonId, RecommendationId};
-use oltp::command::ConsentValue;
+use oltp::command::{ConsentValue, PutOrder, PutReturn};
 use oltp::decision::{Attempt, Cap, NewAction, NewRecommendation, Next, Verdict};
 use oltp::{Command, OltpError};
 use serde_json::json;
@@ -34,9 +35,16 @@ async fn ann(shop: &Shop) -> MemberId {
     MemberId(shop.value("select member_id from crm.member where member_no = 'm1'").await)
 }
 
-#[tokio::test]
-async fn guardrails_see_the_member_as_it_stands() {
-    let shop = Shop::open().await;
+crate::on_both!(
+    guardrails_see_the_member_as_it_stands,
+    a_recommendation_is_recorded_once,
+    proposals_at_the_same_moment_cannot_pass_the_cap_together,
+    an_action_is_leased_tried_and_measured,
+    what_proved_wrong_is_not_sent,
+);
+
+async fn guardrails_see_the_member_as_it_stands(version: Version) {
+    let shop = Shop::open(version).await;
     let ann = ann(&shop).await;
     let since = time("2026-03-01T10:00:00Z");
     let mut put = member("m1");
@@ -63,9 +71,8 @@ async fn guardrails_see_the_member_as_it_stands() {
     assert_eq!((facts.status, facts.actions_since), (None, 0));
 }
 
-#[tokio::test]
-async fn a_recommendation_is_recorded_once() {
-    let shop = Shop::open().await;
+async fn a_recommendation_is_recorded_once(version: Version) {
+    let shop = Shop::open(version).await;
     let first = proposal(ann(&shop).await);
     let recorded = shop.record_recommendation(&first).await.unwrap();
     assert_eq!(
@@ -88,9 +95,8 @@ async fn a_recommendation_is_recorded_once() {
     assert_eq!(shop.value::<i64>("select count(*) from crm.audit_log where actor = 'decisions'").await, 2);
 }
 
-#[tokio::test]
-async fn proposals_at_the_same_moment_cannot_pass_the_cap_together() {
-    let shop = Shop::open().await;
+async fn proposals_at_the_same_moment_cannot_pass_the_cap_together(version: Version) {
+    let shop = Shop::open(version).await;
     let ann = ann(&shop).await;
     let tries: Vec<_> = (0..8)
         .map(|_| {
@@ -110,9 +116,8 @@ async fn proposals_at_the_same_moment_cannot_pass_the_cap_together() {
     assert_eq!((passed, shop.value::<i64>("select count(*) from crm.action").await), (1, 1));
 }
 
-#[tokio::test]
-async fn an_action_is_leased_tried_and_measured() {
-    let shop = Shop::open().await;
+async fn an_action_is_leased_tried_and_measured(version: Version) {
+    let shop = Shop::open(version).await;
     let ann = ann(&shop).await;
     let new = proposal(ann);
     let id = shop.record_recommendation(&new).await.unwrap().action.unwrap();
@@ -150,16 +155,52 @@ async fn bought(shop: &Shop, action: ActionId, delivered: model::Timestamp) {
     assert_eq!(shop.settle_outcomes(&[action], delivered).await.unwrap(), 1);
     assert_eq!(shop.settle_outcomes(&[action], delivered).await.unwrap(), 0);
     assert_eq!(shop.value::<i64>("select value_minor from crm.outcome where kind = 'purchase'").await, 2550);
-    put.status = Some("cancelled".to_owned());
-    shop.put(put).await;
-    assert_eq!(shop.settle_outcomes(&[action], end).await.unwrap(), 1);
-    assert_eq!(shop.value::<String>("select kind from crm.outcome").await, "none");
+    for status in ["cancelled", "fulfilled", "pending"] {
+        put.status = Some(status.to_owned());
+        shop.put(put.clone()).await;
+        assert_eq!(shop.settle_outcomes(&[action], end).await.unwrap(), 1, "{status}");
+        let kind = if status == "fulfilled" { "purchase" } else { "none" };
+        assert_eq!(shop.value::<String>("select kind from crm.outcome").await, kind, "{status}");
+    }
     assert!(shop.outcomes_due(end, 10).await.unwrap().is_empty());
+    brought_back(shop, action, put).await;
+    let audited: String = shop
+        .value("select string_agg(reason, ' ' order by audit_id) from crm.audit_log where entity = 'outcome' and actor = 'decisions'")
+        .await;
+    assert_eq!(audited, "purchase none purchase none purchase purchase purchase none purchase");
 }
 
-#[tokio::test]
-async fn what_proved_wrong_is_not_sent() {
-    let shop = Shop::open().await;
+/// What comes back takes its part of the outcome with it; when all has come back, the next order is the purchase.
+async fn brought_back(shop: &Shop, action: ActionId, mut put: PutOrder) {
+    let end = time("2026-03-03T11:00:00Z");
+    let settled = async || {
+        shop.settle_outcomes(&[action], end).await.unwrap();
+        shop.value::<String>("select concat_ws(' ', kind, value_minor, currency) from crm.outcome").await
+    };
+    put.status = Some("paid".to_owned());
+    shop.put(put.clone()).await;
+    assert_eq!(settled().await, "purchase 2550 USD");
+    let back = |status: &str, lines: &[(i32, &str)]| {
+        let status = Some(status.to_owned());
+        Command::Return(PutReturn { status, ..giving_back("r1", "1", lines) })
+    };
+    let id = shop.done(back("completed", &[(1, "1")])).await.id;
+    let order: Uuid = shop.value("select order_id from crm.sales_return").await;
+    assert_ne!(id, order);
+    assert_eq!(shop.actions_of_orders(&[OrderId(order)]).await.unwrap(), [action]);
+    assert_eq!(settled().await, "purchase 1550 USD");
+    shop.done(back("requested", &[(1, "2"), (2, "1")])).await;
+    assert_eq!(settled().await, "purchase 2550 USD");
+    shop.done(back("completed", &[(1, "2"), (2, "1")])).await;
+    assert_eq!(settled().await, "none");
+    put.order_no = "2".to_owned();
+    put.placed_at = time("2026-03-02T11:30:00Z");
+    shop.put(put).await;
+    assert_eq!(settled().await, "purchase 2550 USD");
+}
+
+async fn what_proved_wrong_is_not_sent(version: Version) {
+    let shop = Shop::open(version).await;
     let new = proposal(ann(&shop).await);
     shop.record_recommendation(&new).await.unwrap();
     assert_eq!(shop.retract_recommendations(new.intent_id, time(NOW)).await.unwrap(), 1);

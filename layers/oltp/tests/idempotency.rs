@@ -1,9 +1,18 @@
 use crate::shop::{Shop, context, giving_back, keyed, order};
+use engine_postgres::Version;
+use engine_postgres::testing::connect;
 use oltp::{Command, Effect, OltpError};
 
-#[tokio::test]
-async fn a_repeat_gets_the_first_answer() {
-    let shop = Shop::open().await;
+crate::on_both!(
+    a_repeat_gets_the_first_answer,
+    a_command_that_failed_keeps_nothing,
+    repeats_at_the_same_moment_agree,
+    keys_hold_inside_of_a_batch,
+    old_keys_go_as_new_ones_come,
+);
+
+async fn a_repeat_gets_the_first_answer(version: Version) {
+    let shop = Shop::open(version).await;
     let (first, _) = shop.run(&keyed("k1"), &Command::Order(order("1"))).await.unwrap();
     let mut edit = order("1");
     edit.shipping_minor = 500;
@@ -20,9 +29,8 @@ async fn a_repeat_gets_the_first_answer() {
     assert!(!theirs.repeated);
 }
 
-#[tokio::test]
-async fn a_command_that_failed_keeps_nothing() {
-    let shop = Shop::open().await;
+async fn a_command_that_failed_keeps_nothing(version: Version) {
+    let shop = Shop::open(version).await;
     let back = Command::Return(giving_back("r1", "1", &[(1, "1")]));
     let error = shop.run(&keyed("k1"), &back).await.unwrap_err();
     assert_eq!(error.code(), "oltp.unknown_order");
@@ -31,9 +39,8 @@ async fn a_command_that_failed_keeps_nothing() {
     assert_eq!((done.effect, done.repeated), (Effect::Created, false));
 }
 
-#[tokio::test]
-async fn repeats_at_the_same_moment_agree() {
-    let shop = Shop::open().await;
+async fn repeats_at_the_same_moment_agree(version: Version) {
+    let shop = Shop::open(version).await;
     let tries: Vec<_> = (0..12)
         .map(|_| {
             let shop = shop.oltp.clone();
@@ -53,9 +60,8 @@ async fn repeats_at_the_same_moment_agree() {
     assert_eq!(shop.points("m1").await, 25);
 }
 
-#[tokio::test]
-async fn keys_hold_inside_of_a_batch() {
-    let shop = Shop::open().await;
+async fn keys_hold_inside_of_a_batch(version: Version) {
+    let shop = Shop::open(version).await;
     let items = vec![
         (keyed("a"), Command::Order(order("1"))),
         (keyed("a"), Command::Order(order("1"))),
@@ -75,4 +81,28 @@ async fn keys_hold_inside_of_a_batch() {
             Ok((Effect::Unchanged, false)),
         ]
     );
+}
+
+async fn old_keys_go_as_new_ones_come(version: Version) {
+    let shop = Shop::open(version).await;
+    for key in ["a", "b", "c"] {
+        shop.run(&keyed(key), &Command::Order(order(key))).await.unwrap();
+    }
+    let outside = connect(&shop.pg).await.unwrap();
+    outside
+        .execute("update crm.idempotency set created_at = now() - interval '6 days' where key = 'c'", &[])
+        .await
+        .unwrap();
+    outside
+        .execute("update crm.idempotency set created_at = now() - interval '8 days' where key <> 'c'", &[])
+        .await
+        .unwrap();
+    shop.put(order("without a key")).await;
+    assert_eq!(shop.value::<i64>("select count(*) from crm.idempotency").await, 3);
+    // A key that is still there is answered from it, however old it is.
+    assert!(shop.run(&keyed("a"), &Command::Order(order("a"))).await.unwrap().0.repeated);
+    let kept: String = shop.value("select string_agg(key, ' ') from crm.idempotency").await;
+    assert_eq!(kept, "c");
+    assert!(!shop.run(&keyed("a"), &Command::Order(order("a"))).await.unwrap().0.repeated);
+    assert!(shop.run(&keyed("c"), &Command::Order(order("c"))).await.unwrap().0.repeated);
 }

@@ -1,12 +1,24 @@
 use crate::shop::{MORNING, Shop, context, identity, line, order, paid, store, time};
+use engine_postgres::Version;
 use model::IdentityKind;
 use oltp::command::PutOrder;
 use oltp::{Command, Effect, Entity};
 use serde_json::json;
 
-#[tokio::test]
-async fn an_order_is_kept_whole() {
-    let shop = Shop::open().await;
+crate::on_both!(
+    an_order_is_kept_whole,
+    the_newest_update_wins_whatever_the_order_of_arrival,
+    an_edit_touches_only_what_changed,
+    points_follow_status_amount_and_owner,
+    the_ledger_only_grows,
+    a_buyer_is_known_by_an_identity,
+    the_business_day_is_the_stores,
+    what_an_order_names_must_be_there,
+    a_position_is_at_or_behind_the_commit,
+);
+
+async fn an_order_is_kept_whole(version: Version) {
+    let shop = Shop::open(version).await;
     let mut put = order("1");
     put.lines[1].discount_minor = 50;
     put.lines[1].tax_minor = 19;
@@ -41,9 +53,8 @@ async fn an_order_is_kept_whole() {
     assert_eq!(shop.value::<i64>("select count(*) from crm.audit_log where entity = 'order'").await, 1);
 }
 
-#[tokio::test]
-async fn the_newest_update_wins_whatever_the_order_of_arrival() {
-    let shop = Shop::open().await;
+async fn the_newest_update_wins_whatever_the_order_of_arrival(version: Version) {
+    let shop = Shop::open(version).await;
     let at = |text: &str, price| {
         let mut put = order("1");
         put.source_updated_at = Some(time(text));
@@ -60,9 +71,8 @@ async fn the_newest_update_wins_whatever_the_order_of_arrival() {
     shop.check_books().await;
 }
 
-#[tokio::test]
-async fn an_edit_touches_only_what_changed() {
-    let shop = Shop::open().await;
+async fn an_edit_touches_only_what_changed(version: Version) {
+    let shop = Shop::open(version).await;
     shop.put(order("1")).await;
     let before: String = shop.value("select xmin::text from crm.order_line where line_no = 1").await;
     let mut edit = order("1");
@@ -81,9 +91,8 @@ async fn an_edit_touches_only_what_changed() {
     shop.check_books().await;
 }
 
-#[tokio::test]
-async fn points_follow_status_amount_and_owner() {
-    let shop = Shop::open().await;
+async fn points_follow_status_amount_and_owner(version: Version) {
+    let shop = Shop::open(version).await;
     let with = |status: &str, member: Option<&str>| PutOrder {
         status: Some(status.to_owned()),
         member_no: member.map(str::to_owned),
@@ -106,9 +115,8 @@ async fn points_follow_status_amount_and_owner() {
     assert_eq!(shop.points("m1").await, 25 + 2550);
 }
 
-#[tokio::test]
-async fn the_ledger_only_grows() {
-    let shop = Shop::open().await;
+async fn the_ledger_only_grows(version: Version) {
+    let shop = Shop::open(version).await;
     shop.put(order("1")).await;
     let client = shop.client().await.unwrap();
     for sql in [
@@ -123,9 +131,8 @@ async fn the_ledger_only_grows() {
     shop.check_books().await;
 }
 
-#[tokio::test]
-async fn a_buyer_is_known_by_an_identity() {
-    let shop = Shop::open().await;
+async fn a_buyer_is_known_by_an_identity(version: Version) {
+    let shop = Shop::open(version).await;
     let bought = |number: &str, kind, value: &str| PutOrder {
         member_no: None,
         buyer: Some(identity(kind, value)),
@@ -140,6 +147,8 @@ async fn a_buyer_is_known_by_an_identity() {
     assert_eq!(guest["member_no"], json!(null));
     shop.put(bought("3", IdentityKind::Anonymous, "visitor-7")).await;
     assert_eq!(shop.order("3").await["anonymous_id"], "visitor-7");
+    shop.put(PutOrder { member_no: None, anonymous_id: Some(" visitor-8 ".to_owned()), ..order("4") }).await;
+    assert_eq!(shop.order("4").await["anonymous_id"], "visitor-8");
     // The guest joins; the shop sends the order again, and it finds its owner.
     let mut joined = crate::shop::member("m3");
     joined.identities = vec![identity(IdentityKind::Email, "guest@example.com")];
@@ -149,9 +158,8 @@ async fn a_buyer_is_known_by_an_identity() {
     shop.check_books().await;
 }
 
-#[tokio::test]
-async fn the_business_day_is_the_stores() {
-    let shop = Shop::open().await;
+async fn the_business_day_is_the_stores(version: Version) {
+    let shop = Shop::open(version).await;
     let mut tokyo = store("tokyo");
     tokyo.timezone = Some("Asia/Tokyo".to_owned());
     shop.done(Command::Store(tokyo)).await;
@@ -166,9 +174,8 @@ async fn the_business_day_is_the_stores() {
     assert_eq!(shop.order("2").await["business_date"], "2026-03-02");
 }
 
-#[tokio::test]
-async fn what_an_order_names_must_be_there() {
-    let shop = Shop::open().await;
+async fn what_an_order_names_must_be_there(version: Version) {
+    let shop = Shop::open(version).await;
     let mut unknown_sku = order("1");
     unknown_sku.lines.push(line(9, "nothing", "1", 1));
     let unknown_store = PutOrder { store_code: Some("x".to_owned()), ..order("2") };
@@ -185,9 +192,8 @@ async fn what_an_order_names_must_be_there() {
     assert_eq!(shop.value::<i64>("select count(*) from crm.order_line").await, 0);
 }
 
-#[tokio::test]
-async fn a_position_is_at_or_behind_the_commit() {
-    let shop = Shop::open().await;
+async fn a_position_is_at_or_behind_the_commit(version: Version) {
+    let shop = Shop::open(version).await;
     let (_, position) = shop.run(&context(), &Command::Order(order("1"))).await.unwrap();
     let later = shop.position().await.unwrap();
     let (model::Position::Wal(at), model::Position::Wal(later)) = (position, later) else { panic!("not of the log") };

@@ -1,4 +1,6 @@
 use crate::shop::{Shop, context, giving_back, line, order};
+use engine_postgres::Version;
+use engine_postgres::testing::connect;
 use oltp::command::PutReturn;
 use oltp::{Command, Effect, Entity};
 use serde_json::json;
@@ -7,9 +9,19 @@ async fn back(shop: &Shop, give: PutReturn) -> Effect {
     shop.done(Command::Return(give)).await.effect
 }
 
-#[tokio::test]
-async fn a_return_takes_its_share_back() {
-    let shop = Shop::open().await;
+crate::on_both!(
+    a_return_takes_its_share_back,
+    no_more_comes_back_than_was_sold,
+    a_rejected_return_gives_everything_back,
+    an_order_cannot_shrink_below_what_came_back,
+    a_return_stays_with_its_order,
+    returns_at_the_same_moment_cannot_share_a_piece,
+    an_order_cannot_be_worth_less_than_what_went_back,
+    one_number_for_returns_of_two_orders_at_the_same_moment,
+);
+
+async fn a_return_takes_its_share_back(version: Version) {
+    let shop = Shop::open(version).await;
     let mut sold = order("1");
     sold.lines[0].discount_minor = 1;
     sold.lines[0].tax_minor = 7;
@@ -37,9 +49,8 @@ async fn a_return_takes_its_share_back() {
     shop.check_books().await;
 }
 
-#[tokio::test]
-async fn no_more_comes_back_than_was_sold() {
-    let shop = Shop::open().await;
+async fn no_more_comes_back_than_was_sold(version: Version) {
+    let shop = Shop::open(version).await;
     shop.put(order("1")).await;
     back(&shop, giving_back("r1", "1", &[(1, "1.5")])).await;
     let error = shop.refused(Command::Return(giving_back("r2", "1", &[(2, "1"), (1, "0.6")]))).await;
@@ -57,9 +68,8 @@ async fn no_more_comes_back_than_was_sold() {
     shop.check_books().await;
 }
 
-#[tokio::test]
-async fn a_rejected_return_gives_everything_back() {
-    let shop = Shop::open().await;
+async fn a_rejected_return_gives_everything_back(version: Version) {
+    let shop = Shop::open(version).await;
     shop.put(order("1")).await;
     let with = |status: &str, lines: &[(i32, &str)]| PutReturn {
         status: Some(status.to_owned()),
@@ -78,9 +88,8 @@ async fn a_rejected_return_gives_everything_back() {
     shop.check_books().await;
 }
 
-#[tokio::test]
-async fn an_order_cannot_shrink_below_what_came_back() {
-    let shop = Shop::open().await;
+async fn an_order_cannot_shrink_below_what_came_back(version: Version) {
+    let shop = Shop::open(version).await;
     shop.put(order("1")).await;
     back(&shop, giving_back("r1", "1", &[(1, "2")])).await;
     let mut less = order("1");
@@ -100,9 +109,51 @@ async fn an_order_cannot_shrink_below_what_came_back() {
     shop.check_books().await;
 }
 
-#[tokio::test]
-async fn a_return_stays_with_its_order() {
-    let shop = Shop::open().await;
+async fn an_order_cannot_be_worth_less_than_what_went_back(version: Version) {
+    let shop = Shop::open(version).await;
+    let mut sold = order("1");
+    sold.lines = vec![line(1, "a", "2", 1000)];
+    shop.put(sold.clone()).await;
+    back(&shop, giving_back("r1", "1", &[(1, "2")])).await;
+    let mut cheaper = sold.clone();
+    cheaper.lines[0].unit_price_minor = Some(500);
+    let mut discounted = sold.clone();
+    discounted.lines[0].discount_minor = 1;
+    for edit in [cheaper, discounted] {
+        let error = shop.refused(Command::Order(edit)).await;
+        assert_eq!((error.code(), error.status()), ("oltp.below_returned", 409));
+    }
+    sold.lines[0].unit_price_minor = Some(1500);
+    shop.put(sold).await;
+    assert_eq!(shop.points("m1").await, 10);
+    shop.check_books().await;
+}
+
+async fn one_number_for_returns_of_two_orders_at_the_same_moment(version: Version) {
+    let shop = Shop::open(version).await;
+    shop.put(order("1")).await;
+    shop.put(order("2")).await;
+    back(&shop, giving_back("r0", "1", &[(1, "1")])).await;
+    let mut other = connect(&shop.pg).await.unwrap();
+    let other = other.transaction().await.unwrap();
+    // All that an update would change is equal.
+    let same = "insert into crm.sales_return (return_id, source, return_no, order_id, member_id, store_id, status, business_date,
+            returned_at, currency, units, net_minor, tax_minor)
+        select gen_random_uuid(), source, 'r1', order_id, member_id, store_id, status, business_date, returned_at, currency, units,
+            net_minor, tax_minor
+        from crm.sales_return";
+    other.execute(same, &[]).await.unwrap();
+    let late = tokio::spawn({
+        let shop = shop.oltp.clone();
+        async move { shop.run(&context(), &Command::Return(giving_back("r1", "2", &[(1, "1")]))).await }
+    });
+    shop.waiting().await;
+    other.commit().await.unwrap();
+    assert_eq!(late.await.unwrap().unwrap_err().code(), "oltp.other_order");
+}
+
+async fn a_return_stays_with_its_order(version: Version) {
+    let shop = Shop::open(version).await;
     shop.put(order("1")).await;
     shop.put(order("2")).await;
     back(&shop, giving_back("r1", "1", &[(1, "1")])).await;
@@ -110,9 +161,8 @@ async fn a_return_stays_with_its_order() {
     assert_eq!((error.code(), error.status()), ("oltp.other_order", 409));
 }
 
-#[tokio::test]
-async fn returns_at_the_same_moment_cannot_share_a_piece() {
-    let shop = Shop::open().await;
+async fn returns_at_the_same_moment_cannot_share_a_piece(version: Version) {
+    let shop = Shop::open(version).await;
     shop.put(order("1")).await;
     let tries = (0..8).map(|n| {
         let shop = shop.oltp.clone();

@@ -8,6 +8,7 @@ use oltp::command::*;
 use oltp::{Command, Config, Context, Done, Effect, Oltp, OltpError};
 use runtime::Telemetry;
 use serde_json::Value;
+use std::time::{Duration, Instant};
 
 /// When all of the shop's orders are placed, unless a test says otherwise.
 pub const MORNING: &str = "2026-03-02T09:30:00Z";
@@ -43,8 +44,8 @@ impl Shop {
     }
 
     /// A store with a shop in it: store `s1`, SKUs `a` to `e`, member `m1` with an e-mail address and `m2` without.
-    pub async fn open() -> Self {
-        let shop = Self::empty(Version::System).await;
+    pub async fn open(version: Version) -> Self {
+        let shop = Self::empty(version).await;
         shop.furnish().await;
         shop
     }
@@ -83,6 +84,19 @@ impl Shop {
     /// One value from the database.
     pub async fn value<T: for<'a> tokio_postgres::types::FromSql<'a>>(&self, sql: &str) -> T {
         self.outside.query_one(sql, &[]).await.unwrap().get(0)
+    }
+
+    /// The server's process that waits for a lock in this database, once there is one.
+    pub async fn waiting(&self) -> i32 {
+        let sql = "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            if let Some(row) = self.outside.query_opt(sql, &[]).await.unwrap() {
+                return row.get(0);
+            }
+            assert!(Instant::now() < deadline, "nobody waits for a lock");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     pub async fn points(&self, member: &str) -> i64 {

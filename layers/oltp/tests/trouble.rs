@@ -1,10 +1,11 @@
 //! Bad input and bad times.
 
-use crate::shop::{Shop, context, identity, line, member, order, paid, product, sku, store, time};
+use crate::shop::{Shop, context, identity, keyed, line, member, order, paid, product, sku, store, time};
+use engine_postgres::testing::connect;
 use engine_postgres::{Cluster, Version};
 use model::{IdentityKind, Layer, Tokeniser};
 use oltp::command::PutOrder;
-use oltp::{Command, Config, Context, Effect, Oltp};
+use oltp::{Command, Config, Context, Effect, Oltp, OltpError};
 use runtime::Telemetry;
 use serde_json::json;
 
@@ -54,13 +55,22 @@ fn bad_orders() -> Vec<(&'static str, &'static str, PutOrder)> {
         ("oltp.discount_over_gross", "/lines/1/discount_minor", deep(&|line| line.discount_minor = 551)),
         ("oltp.out_of_range", "/payments/0/amount_minor", with(&|put| put.payments[0].amount_minor = -1)),
         ("oltp.invalid_value", "/payments/0/tender_type", with(&|put| put.payments[0].tender_type = "gold".to_owned())),
+        ("oltp.invalid_identity", "/anonymous_id", with(&|put| put.anonymous_id = Some(String::new()))),
+        ("oltp.invalid_identity", "/anonymous_id", with(&|put| put.anonymous_id = Some("  ".to_owned()))),
         ("oltp.invalid_identity", "/buyer/value", with(&|put| put.buyer = Some(identity(IdentityKind::Email, "ann")))),
     ]
 }
 
-#[tokio::test]
-async fn bad_orders_are_told_what_is_wrong_and_where() {
-    let shop = Shop::open().await;
+crate::on_both!(
+    bad_orders_are_told_what_is_wrong_and_where,
+    other_bad_commands_too,
+    the_largest_order_fits,
+    the_database_may_restart_at_any_time,
+    what_may_be_written_already_is_repeated_only_with_a_key,
+);
+
+async fn bad_orders_are_told_what_is_wrong_and_where(version: Version) {
+    let shop = Shop::open(version).await;
     for (code, pointer, put) in bad_orders() {
         let error = shop.refused(Command::Order(put)).await;
         assert_eq!((error.code(), error.pointer(), error.status()), (code, Some(pointer), 422), "{error}");
@@ -68,9 +78,8 @@ async fn bad_orders_are_told_what_is_wrong_and_where() {
     assert_eq!(shop.value::<i64>("select count(*) from crm.sales_order").await, 0);
 }
 
-#[tokio::test]
-async fn other_bad_commands_too() {
-    let shop = Shop::open().await;
+async fn other_bad_commands_too(version: Version) {
+    let shop = Shop::open(version).await;
     let (mut zone, mut country, mut nul, mut deep) = (store("x"), store("x"), product("x"), product("x"));
     zone.timezone = Some("Mars/Olympus".to_owned());
     country.country_code = Some("usa".to_owned());
@@ -100,9 +109,8 @@ async fn other_bad_commands_too() {
     assert_eq!(shop.run(&strange, &Command::Order(order("1"))).await.unwrap_err().code(), "oltp.invalid_context");
 }
 
-#[tokio::test]
-async fn the_largest_order_fits() {
-    let shop = Shop::open().await;
+async fn the_largest_order_fits(version: Version) {
+    let shop = Shop::open(version).await;
     let mut put = order("1");
     put.lines = (1..=1000).map(|n| line(n, "a", "0.9999", 0)).collect();
     for line in &mut put.lines {
@@ -114,9 +122,38 @@ async fn the_largest_order_fits() {
     shop.check_books().await;
 }
 
-#[tokio::test]
-async fn the_database_may_restart_at_any_time() {
-    let cluster = Cluster::temporary(Version::System).await.unwrap();
+/// A write whose connection ends while it is under way; the store it went to, once the way is free again, and what became of it.
+async fn cut_off(version: Version, who: Context) -> (Shop, Result<Effect, OltpError>) {
+    let shop = Shop::open(version).await;
+    shop.put(order("1")).await;
+    let mut outside = connect(&shop.pg).await.unwrap();
+    let lock = outside.transaction().await.unwrap();
+    lock.execute("select from crm.sales_order for update", &[]).await.unwrap();
+    let write = tokio::spawn({
+        let shop = shop.oltp.clone();
+        let first = PutOrder { shipping_minor: 1, ..order("1") };
+        async move { shop.run(&who, &Command::Order(first)).await.map(|(done, _)| done.effect) }
+    });
+    let pid = shop.waiting().await;
+    lock.execute("select pg_terminate_backend($1)", &[&pid]).await.unwrap();
+    lock.commit().await.unwrap();
+    let outcome = write.await.unwrap();
+    (shop, outcome)
+}
+
+async fn what_may_be_written_already_is_repeated_only_with_a_key(version: Version) {
+    let (shop, outcome) = cut_off(version, context()).await;
+    let error = outcome.unwrap_err();
+    assert_eq!((error.status(), error.retry()), (503, true));
+    assert!(error.detail().contains("retry"), "{}", error.detail());
+    assert_eq!(shop.order("1").await["shipping_minor"], 0);
+    let (shop, outcome) = cut_off(version, keyed("k")).await;
+    assert_eq!(outcome, Ok(Effect::Updated));
+    assert_eq!(shop.order("1").await["shipping_minor"], 1);
+}
+
+async fn the_database_may_restart_at_any_time(version: Version) {
+    let cluster = Cluster::temporary(version).await.unwrap();
     let stop = tokio_util::sync::CancellationToken::new();
     let meter = Telemetry::default().meter(Layer::Oltp);
     let watch = tokio::spawn({
@@ -126,8 +163,8 @@ async fn the_database_may_restart_at_any_time() {
     let config = Config { retries_max: 20, ..Config::default() };
     let oltp = Oltp::new(&config, cluster.config(), Tokeniser::new(b"test"), meter).unwrap();
     oltp.migrate().await.unwrap();
-    oltp.run(&context(), &Command::Product(product("a"))).await.unwrap();
-    oltp.run(&context(), &Command::Sku(sku("a"))).await.unwrap();
+    oltp.run(&keyed("p"), &Command::Product(product("a"))).await.unwrap();
+    oltp.run(&keyed("s"), &Command::Sku(sku("a"))).await.unwrap();
     let (written, mut progress) = tokio::sync::watch::channel(0);
     let writer = tokio::spawn({
         let oltp = oltp.clone();
@@ -135,7 +172,7 @@ async fn the_database_may_restart_at_any_time() {
             for n in 1..=300 {
                 let mut put = order(&n.to_string());
                 (put.store_code, put.member_no, put.lines) = (None, None, vec![line(1, "a", "1", 100)]);
-                oltp.run(&context(), &Command::Order(put)).await.unwrap();
+                oltp.run(&keyed(&n.to_string()), &Command::Order(put)).await.unwrap();
                 written.send_replace(n);
             }
         }
@@ -147,7 +184,7 @@ async fn the_database_may_restart_at_any_time() {
         assert!(killed.success());
     }
     writer.await.unwrap();
-    let page = oltp.list(oltp::Entity::Order, None, 1000, &oltp::Filter::default()).await.unwrap();
+    let page = oltp.list(oltp::Entity::Order, None, 400, &oltp::Filter::default()).await.unwrap();
     assert_eq!(page.items.len(), 300);
     let again = oltp.run(&context(), &Command::Product(product("a"))).await.unwrap().0;
     assert_eq!(again.effect, Effect::Unchanged);

@@ -1,0 +1,126 @@
+-- Every function of the store, called with what it may get. In the shop there are the order till:1 of m1 and the return till:r1 of it.
+
+select crm.uuid7(), crm.major('JPY'), crm.bought('paid'), crm.fault(0, 'unknown_sku', '/x', 'y');
+
+select crm.answer(0, '{"actor": "t", "request": "r"}', 'store', gen_random_uuid(), 'created', 1);
+
+select crm.answers('store', array[row (0, '{"actor": "t"}'::jsonb, gen_random_uuid(), 1, 'created')::crm.told]);
+
+select crm.put_stores('[
+    {"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-000000000001", "b": {"store_code": "x", "name": "X", "timezone": "Asia/Tokyo"}},
+    {"i": 1, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-000000000002", "b": {"store_code": "s1", "name": "Y"}},
+    {"i": 2, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-000000000003", "b": {"store_code": "z", "name": "Z", "timezone": "Mars"}}]');
+
+select crm.put_products('[
+    {"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-000000000001", "b": {"product_code": "x", "title": "X"}},
+    {"i": 1, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-000000000002", "b": {"product_code": "a", "title": "Y"}}]');
+
+select crm.put_skus('[
+    {"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-000000000001", "b": {"sku_code": "x", "product_code": "x"}},
+    {"i": 1, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-000000000002", "b": {"sku_code": "y", "product_code": "none"}}]');
+
+select crm.put_members('[
+    {"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-000000000001", "b": {"member_no": "x", "first_name": "Eve",
+        "home_store_code": "s1", "account_id": "00000000-0000-0000-0000-000000000011", "now": "2026-03-01T00:00:00Z",
+        "tokens": [{"id": "00000000-0000-0000-0000-000000000021", "n": 0, "kind": "card", "token": "t-1", "value": "1"}],
+        "granted": [{"id": "00000000-0000-0000-0000-000000000031", "purpose": "marketing", "channel": "email", "status": "granted",
+            "status_at": "2026-03-01T00:00:00Z", "timed": true}]}},
+    {"i": 1, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-000000000002", "b": {"member_no": "y", "home_store_code": "none",
+        "tokens": [], "granted": []}},
+    {"i": 2, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-000000000003", "b": {"member_no": "m2", "granted": [],
+        "tokens": [{"id": "00000000-0000-0000-0000-000000000022", "n": 0, "kind": "card", "token": "t-1", "value": "1"}]}}]');
+
+select crm.put_consents(member_id, '[{"id": "00000000-0000-0000-0000-000000000032", "purpose": "marketing", "channel": "sms",
+    "status": "denied", "status_at": "2026-03-01T00:00:00Z", "timed": false}]') from crm.member where member_no = 'm1';
+
+select crm.add_identities(member_id, '[{"id": "00000000-0000-0000-0000-000000000023", "kind": "card", "token": "t-2", "value": "2"}]')
+from crm.member where member_no = 'm1';
+
+select crm.put_pii(member_id, 'Ann', null, '1990-01-01') from crm.member where member_no = 'm1';
+
+-- A new order, a changed one and a wrong one, as `crm.run` passes them on.
+create temporary table asked on commit drop as select '[
+    {"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-000000000041", "b": {"source": "till", "order_no": "2", "channel": "pos",
+        "store_code": "s1", "buyer_kind": "card", "buyer_token": "t-2", "placed_at": "2026-03-02T10:30:00Z", "currency": "USD",
+        "status": "paid", "units": 1, "gross": 500, "discount": 0, "tax": 0, "shipping": 0, "net": 500, "total": 500, "coupon_codes": ["C"],
+        "lines": [{"id": "00000000-0000-0000-0000-000000000051", "n": 1, "sku": "a", "q": 1, "price": 500, "gross": 500, "discount": 0,
+            "tax": 0, "void": false}],
+        "payments": [{"id": "00000000-0000-0000-0000-000000000061", "n": 1, "tender": "card", "amount": 500, "status": "captured"}]}},
+    {"i": 1, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-000000000042", "b": {"source": "till", "order_no": "1", "channel": "pos",
+        "store_code": "s1", "member_no": "m2", "placed_at": "2026-03-02T09:30:00Z", "currency": "USD", "status": "fulfilled", "units": 2,
+        "gross": 4000, "discount": 0, "tax": 0, "shipping": 0, "net": 4000, "total": 4000, "coupon_codes": [],
+        "lines": [{"id": "00000000-0000-0000-0000-000000000052", "n": 1, "sku": "a", "q": 2, "price": 2000, "gross": 4000, "discount": 0,
+            "tax": 0, "void": false}],
+        "payments": []}},
+    {"i": 2, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-000000000043", "b": {"source": "till", "order_no": "3", "channel": "pos",
+        "placed_at": "2026-03-02T09:30:00Z", "currency": "USD", "status": "paid", "units": 0, "gross": 0, "discount": 0, "tax": 0,
+        "shipping": 0, "net": 0, "total": 0, "coupon_codes": [], "payments": [],
+        "lines": [{"id": "00000000-0000-0000-0000-000000000053", "n": 1, "sku": "none", "q": 1, "gross": 1, "discount": 0, "tax": 0,
+            "void": false}]}}]'::jsonb as orders;
+
+select crm.edit_order(a) from asked cross join lateral unnest(crm.ask_orders(asked.orders)) a where a.known;
+
+select crm.put_orders(orders) from asked;
+
+select crm.line_below_returned(o.order_id, '{}') from crm.sales_order o where o.order_no = '1';
+
+select crm.edit_lines(o.order_id, o.member_id, array(select l from crm.order_line l where l.order_id = o.order_id and l.line_no = 1)),
+    crm.edit_payments(o.order_id, o.member_id, array(select p from crm.payment p where p.order_id = o.order_id))
+from crm.sales_order o where o.order_no = '1';
+
+select crm.post_points(array_agg(order_id)) from crm.sales_order;
+
+select crm.ask_return(o.order_id, null, '[{"line_no": 1, "quantity": 0.5}, {"line_no": 9, "quantity": 1}]', true)
+from crm.sales_order o where o.order_no = '1';
+
+select crm.put_returns('[
+    {"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-000000000071", "b": {"source": "till", "return_no": "r2",
+        "order_source": "till", "order_no": "2", "store_code": "s1", "returned_at": "2026-03-05T10:00:00Z",
+        "lines": [{"line_no": 1, "quantity": 1}], "ids": ["00000000-0000-0000-0000-000000000081"]}},
+    {"i": 1, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-000000000072", "b": {"source": "till", "return_no": "r3",
+        "order_source": "till", "order_no": "none", "returned_at": "2026-03-05T10:00:00Z", "lines": []}}]');
+
+select crm.put_return(0, '{"actor": "t"}', gen_random_uuid(), '{"source": "till", "return_no": "r1", "status": "requested",
+    "returned_at": "2026-03-05T10:00:00Z", "lines": [{"line_no": 1, "quantity": 1}], "ids": ["00000000-0000-0000-0000-000000000082"]}', o, s)
+from crm.sales_order o, crm.store s where o.order_no = '1' and s.store_code = 's1';
+
+select crm.edit_return_lines(r.return_id, r.member_id, '{}', '[]') from crm.sales_return r where r.return_no = 'r1';
+
+select crm.claim_keys('[{"i": 0, "c": {"actor": "t"}, "key": "k", "hash": "00"}]');
+
+select crm.settle_keys('[{"i": 0, "c": {"actor": "t"}, "key": "k"}]', '[{"i": 0, "id": "x", "effect": "created", "row_version": 1}]');
+
+select crm.claim_keys('[{"i": 0, "c": {"actor": "t"}, "key": "k", "hash": "00"}, {"i": 1, "c": {"actor": "t"}, "key": "k", "hash": "01"}]');
+
+select crm.without('[{"kind": "store", "items": [{"i": 0}, {"i": 1}]}]', '[{"i": 0}]');
+
+select crm.lock_orders('[{"kind": "order", "items": [{"b": {"source": "till", "order_no": "1"}}]}]');
+
+select crm.forget_keys(0, 10);
+
+select crm.run(jsonb_build_object('keys', 0, 'keep_days', 7, 'waves', jsonb_build_array(jsonb_build_object('kind', 'order', 'items', orders))))
+from asked;
+
+select crm.audit('tested', 'store', gen_random_uuid(), null);
+
+select crm.guardrail_facts(jsonb_build_object('member_id', member_id, 'purpose', 'marketing', 'channel', 'sms', 'since', now())),
+    crm.contacts(member_id, 'sms', now())
+from crm.member where member_no = 'm1';
+
+select crm.record_recommendation(jsonb_build_object('id', gen_random_uuid(), 'intent_id', '00000000-0000-0000-0000-0000000000a' || n,
+    'playbook', 'p', 'playbook_version', 1, 'person', 'm:x', 'member_id', member_id, 'channel', 'email',
+    'payload', '{"outcome": {"window_s": 86400}}'::jsonb, 'at', '2026-03-02T10:00:00Z', 'cap_count', 2, 'cap_since', '2026-03-02T00:00:00Z',
+    'verdicts', '[{"guardrail": "consent", "allow": true, "reason": "granted"}]'::jsonb,
+    'action', jsonb_build_object('id', '00000000-0000-0000-0000-0000000000b' || n, 'payload', '{}'::jsonb, 'due_at', '2026-03-02T10:00:00Z')))
+from crm.member cross join generate_series(1, 3) n where member_no = 'm1';
+
+select crm.due_actions('{"now": "2026-03-02T10:00:00Z", "until": "2026-03-02T10:01:00Z", "limit": 1}');
+
+select crm.record_delivery('{"delivery_id": "00000000-0000-0000-0000-0000000000c1", "action_id": "00000000-0000-0000-0000-0000000000b1",
+    "attempt": 1, "status_code": 200, "status": "delivered", "at": "2026-03-02T10:00:00Z"}');
+
+select crm.retract('{"intent_id": "00000000-0000-0000-0000-0000000000a2", "at": "2026-03-02T10:00:00Z"}');
+
+select crm.purchase_of(member_id, '2026-01-01', '2027-01-01') from crm.member where member_no = 'm1';
+
+select crm.settle_outcomes(array['00000000-0000-0000-0000-0000000000b1'::uuid], '2026-03-09T10:00:00Z');
