@@ -48,9 +48,9 @@ fn trusted(settings: &Settings, parts: &Parts) -> Router {
     let keys: Arc<dyn Keys> = Arc::new(parts.oltp.clone());
     access::router(access)
         .merge(serving::router(parts.serving.clone(), Arc::clone(&keys)))
-        .merge(decisions::router(parts.oltp.clone(), keys))
+        .merge(decisions::router(parts.oltp.clone(), Arc::clone(&keys)))
         .merge(operate::router(parts))
-        .merge(console::router(Arc::new(HouseFacts::new(parts.clone()))))
+        .merge(console::router(Arc::new(HouseFacts::new(parts.clone())), keys, settings.listen.api.ip().is_loopback()))
 }
 
 /// The description of all doors of the API's listener.

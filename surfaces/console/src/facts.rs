@@ -18,7 +18,7 @@ pub trait Facts: Send + Sync + 'static {
     /// The newest decisions, newest first.
     ///
     /// # Errors
-    /// When they cannot be read now; the text is shown, so it must hold no personal data.
+    /// When they cannot be read now; the text is shown to whoever has a key, so it must hold no personal data.
     async fn decisions(&self, limit: usize) -> Result<Vec<DecisionLine>, String>;
 
     /// How long signals take to be seen; `None` when nothing was measured yet.
@@ -40,7 +40,7 @@ pub struct About {
 /// A decision as a line of the table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecisionLine {
-    /// Whom it is about, as a person id (`m:<member id>` …). Anything but a member id is hashed before it is shown.
+    /// Whom it is about, as a person id (`m:<member id>` …). A pseudonym takes its place before it is shown.
     pub person: String,
     /// The intent that asked for it.
     pub intent: String,

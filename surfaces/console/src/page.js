@@ -28,7 +28,6 @@
     say(position, status.position || "–");
     position.title = status.position;
     say(errors, whole(status.errors));
-    errors.title = status.last_error || "";
     errors.toggleAttribute("data-some", status.errors > 0);
     for (const arrow of document.querySelectorAll(`[data-flow="${status.layer}"]`)) arrow.toggleAttribute("data-on", status.rate > 0);
     const past = history.get(status.layer) || [];
@@ -64,10 +63,8 @@
     const tr = document.createElement("tr");
     const cell = (...nodes) => { const td = document.createElement("td"); td.append(...nodes); tr.append(td); return td; };
     cell(make("time", clock(d.at), { dateTime: d.at }));
-    const [kind, id] = d.person.split(/:(.*)/s);
-    const person = cell(`${kind === "m" ? "member" : "visitor"} …${(id || kind).slice(-8)}`);
-    person.className = "token";
-    person.title = d.person;
+    const [kind, pseudonym] = d.person.split(":");
+    cell(`${kind === "m" ? "member" : "visitor"} ${pseudonym}`).className = "token";
     cell(d.intent);
     cell(d.playbook);
     cell(d.channel);
@@ -86,6 +83,12 @@
     say(empty, s.decisions_error ? `The decisions cannot be read now: ${s.decisions_error}.` : "No decision yet: one is made as soon as an intent fires.");
   }
 
+  function troubles(s) {
+    const troubled = s.layers.filter((l) => l.last_error);
+    byId("troubles").hidden = troubled.length === 0;
+    byId("words").replaceChildren(...troubled.flatMap((l) => [make("dt", l.layer), make("dd", l.last_error)]));
+  }
+
   const live = byId("live");
   let shown = "";
   async function tick() {
@@ -96,8 +99,8 @@
         const s = await answer.json();
         s.layers.forEach(layer);
         strip(s);
-        const now = JSON.stringify([s.decisions, s.decisions_error]);
-        if (now !== shown) { shown = now; decisions(s); }
+        const now = JSON.stringify([s.decisions, s.decisions_error, s.layers.map((l) => l.last_error)]);
+        if (now !== shown) { shown = now; decisions(s); troubles(s); }
         live.dataset.state = "on";
         say(live, "live");
       }

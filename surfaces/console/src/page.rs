@@ -59,8 +59,8 @@ pub(crate) fn head(here: &str, right: &Markup) -> Markup {
     }
 }
 
-/// The whole first page.
-pub(crate) fn first(snapshot: &Snapshot) -> Markup {
+/// The whole first page, for whoever has shown a key or not.
+pub(crate) fn first(snapshot: &Snapshot, keyed: bool) -> Markup {
     let right = html! {
         span.pill.live role="status" #live { "as loaded" }
         span.muted #about { "v" (snapshot.about.version) " · up " (duration(snapshot)) }
@@ -72,9 +72,13 @@ pub(crate) fn first(snapshot: &Snapshot) -> Markup {
             (strip(snapshot))
             (map(&snapshot.layers))
             (decisions(snapshot))
+            (troubles(&snapshot.layers))
         }
-        footer { "Rates over the last seconds; lag in records, that of capture in bytes of the store's log. People appear as tokens only. The same figures: "
-            a href="/status.json" { "/status.json" } }
+        footer {
+            "Rates over the last seconds; lag in records, that of capture in bytes of the store's log. People appear under pseudonyms "
+            "that change with every start. The same figures: " a href="/status.json" { "/status.json" } "."
+            @if !keyed { " " a href="/key" { "With a key" } " the page also says what went wrong." }
+        }
     };
     frame("Storewide", true, &body)
 }
@@ -159,21 +163,32 @@ fn map(layers: &[LayerStatus]) -> Markup {
 fn card(layer: Layer, status: Option<&LayerStatus>) -> Markup {
     let state = status.map_or("absent", |status| if status.rate > 0.0 { "flowing" } else { "idle" });
     let position = status.map_or("", |status| &status.position);
-    let error = status.and_then(|status| status.last_error.as_deref()).unwrap_or_default();
     let troubled = status.is_some_and(|status| status.errors > 0);
     html! {
         article.card id={ "l-" (layer) } data-layer=(layer) data-state=(state) {
             header { h2 { (layer) } span.state { (state) } }
             p.purpose { (purpose(layer)) }
-            div.rate { b { (status.map_or("–".to_owned(), |status| rate(status.rate))) } span { "/s" } }
-            svg.spark viewBox="0 0 120 24" preserveAspectRatio="none" aria-hidden="true" { polyline points="" {} }
-            dl {
-                dt { "handled" } dd.records { (status.map_or("–".to_owned(), |status| whole(status.records))) }
-                dt { "lag" } dd.lag { (status.map_or("–".to_owned(), lag)) }
-                dt { "position" } dd.position title=(position) { @if position.is_empty() { "–" } @else { (position) } }
-                dt { "errors" }
-                dd.errors data-some[troubled] title=(error) { (status.map_or("–".to_owned(), |status| whole(status.errors))) }
+            div.pulse {
+                div.rate { b { (status.map_or("–".to_owned(), |status| rate(status.rate))) } span { "/s" } }
+                svg.spark viewBox="0 0 120 24" preserveAspectRatio="none" aria-hidden="true" { polyline points="" {} }
             }
+            dl {
+                dt { "lag" } dd.lag { (status.map_or("–".to_owned(), lag)) }
+                dt { "handled" } dd.records { (status.map_or("–".to_owned(), |status| whole(status.records))) }
+                dt { "errors" } dd.errors data-some[troubled] { (status.map_or("–".to_owned(), |status| whole(status.errors))) }
+                dt { "position" } dd.position title=(position) { @if position.is_empty() { "–" } @else { (position) } }
+            }
+        }
+    }
+}
+
+/// The last error of each layer that had one; nothing where their words are not shown.
+fn troubles(layers: &[LayerStatus]) -> Markup {
+    let troubled = || layers.iter().filter_map(|status| Some((status.layer, status.last_error.as_deref()?)));
+    html! {
+        section.troubles #troubles aria-labelledby="errors" hidden[troubled().next().is_none()] {
+            h2 #errors { "Last errors" }
+            dl #words { @for (layer, error) in troubled() { dt { (layer) } dd { (error) } } }
         }
     }
 }
@@ -203,7 +218,7 @@ fn row(line: &DecisionLine) -> Markup {
     html! {
         tr {
             td { time datetime=(line.at) { (clock(line.at)) } }
-            td.token title=(line.person) { (token(&line.person)) }
+            td.token { (token(&line.person)) }
             td { (line.intent) }
             td { (line.playbook) }
             td { (line.channel) }
@@ -220,12 +235,10 @@ fn row(line: &DecisionLine) -> Markup {
     }
 }
 
-/// Kind and the end of an id: UUIDs of one moment begin alike.
+/// A pseudonym, with the kind of person in words.
 fn token(person: &str) -> String {
-    let (kind, id) = person.split_once(':').unwrap_or(("x", person));
-    let kind = if kind == "m" { "member" } else { "visitor" };
-    let skip = id.chars().count().saturating_sub(8);
-    format!("{kind} …{}", id.chars().skip(skip).collect::<String>())
+    let (kind, pseudonym) = person.split_once(':').unwrap_or(("x", person));
+    format!("{} {pseudonym}", if kind == "m" { "member" } else { "visitor" })
 }
 
 /// A lag with its unit, where that is not records.
@@ -301,8 +314,8 @@ mod tests {
     }
 
     #[test]
-    fn people_are_tokens() {
-        assert_eq!(token("m:0198f3a2-7c1e-7d3a-9b1c-2f6f5f1e88aa"), "member …5f1e88aa");
-        assert_eq!(token("a:0a1b2c3d4e5f"), "visitor …4e5f".replace("4e5f", "2c3d4e5f"));
+    fn people_are_pseudonyms() {
+        assert_eq!(token("m:3fa9c1d2"), "member 3fa9c1d2");
+        assert_eq!(token("a:0a1b2c3d"), "visitor 0a1b2c3d");
     }
 }

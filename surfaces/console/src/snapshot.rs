@@ -31,6 +31,18 @@ pub(crate) struct Snapshot {
     pub(crate) decisions_error: Option<String>,
 }
 
+impl Snapshot {
+    /// The same without the words of errors.
+    pub(crate) fn without_words(&self) -> Self {
+        let mut bare = self.clone();
+        for layer in &mut bare.layers {
+            layer.last_error = None;
+        }
+        bare.decisions_error = self.decisions_error.as_ref().map(|_| "the reason is shown with a key".to_owned());
+        bare
+    }
+}
+
 /// Takes snapshots and shares them.
 pub(crate) struct Snapshots {
     facts: Arc<dyn Facts>,
@@ -75,15 +87,13 @@ impl Snapshots {
         Snapshot { about: self.facts.about(), at: Timestamp::now(), layers, freshness, decisions, decisions_error }
     }
 
-    /// A user id or an anonymous id comes from outside and may be an address: only its salted hash is shown.
+    /// A pseudonym for the person: the same one as long as this process lives, so that a reader sees who comes again; nobody can
+    /// look it up or link it to another page.
     fn masked(&self, mut line: DecisionLine) -> DecisionLine {
-        let (kind, id) = line.person.split_once(':').unwrap_or(("", &line.person));
-        if kind == "m" && Uuid::parse_str(id).is_ok() {
-            return line;
-        }
+        let kind = line.person.split_once(':').map_or("", |(kind, _)| kind);
         let kind = if ["m", "u", "c", "a"].contains(&kind) { kind } else { "x" };
         let digest = Sha256::new().chain_update(self.salt).chain_update(&line.person).finalize();
-        line.person = format!("{kind}:{}", hex::encode(&digest[..6]));
+        line.person = format!("{kind}:{}", hex::encode(&digest[..4]));
         line
     }
 }
