@@ -1,46 +1,12 @@
 //! Event contracts: one JSON Schema for the properties of each known behaviour event.
 
+use crate::source::read_files;
+use crate::{ContractError, Source, check_name, parse};
 use jsonschema::Validator;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-
-/// Longest contract file that is read, bytes.
-const FILE_BYTES_MAX: u64 = 256 * 1024;
-
-/// Why a contract cannot be used.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum EventContractError {
-    /// The file or folder cannot be read.
-    #[error("{file}: {reason}. Check the path and its permissions")]
-    Unreadable {
-        /// The file.
-        file: String,
-        /// What the system said.
-        reason: String,
-    },
-    /// The text is not a contract.
-    #[error("{file}:{line}: {reason}")]
-    Malformed {
-        /// The file.
-        file: String,
-        /// Line, from 1; 0 when the place is not known.
-        line: usize,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A value is wrong.
-    #[error("{file}: at {pointer}: {reason}")]
-    Invalid {
-        /// The file.
-        file: String,
-        /// JSON pointer of the value.
-        pointer: String,
-        /// What is wrong.
-        reason: String,
-    },
-}
+use std::path::Path;
 
 /// What properties break of their contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,10 +17,10 @@ pub struct Violation {
     pub reason: String,
 }
 
-/// The file form of a contract.
+/// A contract as it stands in its file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct Written {
     name: String,
     version: u32,
     description: String,
@@ -83,36 +49,28 @@ pub struct EventContract {
 }
 
 impl EventContract {
-    /// Reads a contract; `file` names it in errors.
+    /// Reads and checks a contract.
     ///
     /// # Errors
-    /// When the text is no YAML of this form, a name is not snake_case, or the schema does not compile.
-    pub fn parse(file: &str, text: &str) -> Result<Self, EventContractError> {
-        let read: File = serde_yaml_ng::from_str(text).map_err(|error| EventContractError::Malformed {
-            file: file.to_owned(),
-            line: error.location().map_or(0, |at| at.line()),
-            reason: error.to_string(),
-        })?;
-        let invalid = |pointer: String, reason: &str| {
-            Err(EventContractError::Invalid { file: file.to_owned(), pointer, reason: reason.to_owned() })
-        };
-        if !is_snake_case(&read.name) {
-            return invalid("/name".to_owned(), "a name is snake_case: a-z, 0-9 and _, at most 100 characters");
+    /// Naming the file and the field.
+    pub fn read(source: &Source) -> Result<Self, ContractError> {
+        let written: Written = parse(source)?;
+        let fail = |field: &str, reason: &str| Err(ContractError::invalid(&source.file, field, reason));
+        check_name(&source.file, "name", &written.name)?;
+        for alias in &written.aliases {
+            check_name(&source.file, "aliases", alias)?;
         }
-        if let Some(at) = read.aliases.iter().position(|alias| !is_snake_case(alias)) {
-            return invalid(format!("/aliases/{at}"), "an alias is snake_case: a-z, 0-9 and _, at most 100 characters");
+        if written.version == 0 {
+            return fail("version", "versions start at 1; 0 means that there is no contract");
         }
-        if read.version == 0 {
-            return invalid("/version".to_owned(), "versions start at 1; 0 means that there is no contract");
+        if written.owner.trim().is_empty() {
+            return fail("owner", "name the team that answers for the event");
         }
-        if read.owner.trim().is_empty() {
-            return invalid("/owner".to_owned(), "name the team that answers for the event");
-        }
-        let validator = match jsonschema::draft202012::new(&read.schema) {
+        let validator = match jsonschema::draft202012::new(&written.schema) {
             Ok(validator) => validator,
-            Err(error) => return invalid(format!("/schema{}", error.instance_path()), &error.to_string()),
+            Err(error) => return fail(&format!("schema{}", error.instance_path()), &error.to_string()),
         };
-        let File { name, version, description, owner, aliases, schema } = read;
+        let Written { name, version, description, owner, aliases, schema } = written;
         Ok(Self { name, version, description, owner, aliases, schema, validator })
     }
 
@@ -135,11 +93,6 @@ impl EventContract {
     }
 }
 
-fn is_snake_case(name: &str) -> bool {
-    let sane = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    !name.is_empty() && name.len() <= 100 && name.bytes().all(sane)
-}
-
 /// All event contracts of a deployment.
 #[derive(Debug, Default)]
 pub struct Registry {
@@ -152,60 +105,35 @@ impl Registry {
     #[must_use]
     #[expect(clippy::expect_used, reason = "the texts are part of the program, and a test reads them all")]
     pub fn embedded() -> Self {
-        Self::parse(EMBEDDED.iter().copied()).expect("the program's own contracts are sound")
+        let sources: Vec<Source> = EMBEDDED.iter().map(|(file, text)| Source::embedded(file, text)).collect();
+        Self::read(&sources).expect("the program's own contracts are sound")
     }
 
-    /// All `*.yaml` files of a folder.
+    /// All files of a folder, as [`crate::read_folder`] reads them: a folder that does not exist holds no contracts.
     ///
     /// # Errors
-    /// The first file that cannot be used.
-    pub fn load(folder: &Path) -> Result<Self, EventContractError> {
-        let mut texts = Vec::new();
-        for path in files(folder)? {
-            let text = read(&path)?;
-            texts.push((path.display().to_string(), text));
-        }
-        Self::parse(texts)
+    /// Naming the first file that cannot be used, and the field.
+    pub fn load(folder: &Path) -> Result<Self, ContractError> {
+        Self::read(&read_files(folder)?)
     }
 
-    /// Everything that is wrong with the `*.yaml` files of a folder: one entry a file.
-    #[must_use]
-    pub fn problems(folder: &Path) -> Vec<EventContractError> {
-        let paths = match files(folder) {
-            Ok(paths) => paths,
-            Err(error) => return vec![error],
-        };
-        let mut registry = Self::default();
-        let mut problems = Vec::new();
-        for path in paths {
-            let file = path.display().to_string();
-            let added =
-                read(&path).and_then(|text| EventContract::parse(&file, &text)).and_then(|it| registry.add(&file, it));
-            problems.extend(added.err());
-        }
-        problems
-    }
-
-    /// Contracts from texts, each with the name of its file.
+    /// Reads contracts from texts.
     ///
     /// # Errors
-    /// The first text that cannot be used.
-    pub fn parse<F: AsRef<str>, T: AsRef<str>>(
-        texts: impl IntoIterator<Item = (F, T)>,
-    ) -> Result<Self, EventContractError> {
+    /// Naming the first file that cannot be used, and the field.
+    pub fn read(sources: &[Source]) -> Result<Self, ContractError> {
         let mut registry = Self::default();
-        for (file, text) in texts {
-            let contract = EventContract::parse(file.as_ref(), text.as_ref())?;
-            registry.add(file.as_ref(), contract)?;
+        for source in sources {
+            registry.add(&source.file, EventContract::read(source)?)?;
         }
         Ok(registry)
     }
 
-    fn add(&mut self, file: &str, contract: EventContract) -> Result<(), EventContractError> {
+    fn add(&mut self, file: &str, contract: EventContract) -> Result<(), ContractError> {
         for name in std::iter::once(&contract.name).chain(&contract.aliases) {
             if let Some(other) = self.get(name) {
                 let reason = format!("`{name}` is already claimed by the contract of `{}`", other.name);
-                return Err(EventContractError::Invalid { file: file.to_owned(), pointer: "/name".to_owned(), reason });
+                return Err(ContractError::invalid(file, "name", reason));
             }
         }
         let at = self.contracts.len();
@@ -221,37 +149,6 @@ impl Registry {
     pub fn get(&self, name: &str) -> Option<&EventContract> {
         self.names.get(name).and_then(|&at| self.contracts.get(at))
     }
-
-    /// All contracts.
-    pub fn iter(&self) -> impl Iterator<Item = &EventContract> {
-        self.contracts.iter()
-    }
-}
-
-/// The contract files of a folder, by name.
-fn files(folder: &Path) -> Result<Vec<PathBuf>, EventContractError> {
-    let unreadable = |error: std::io::Error| EventContractError::Unreadable {
-        file: folder.display().to_string(),
-        reason: error.to_string(),
-    };
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path.extension().is_some_and(|extension| extension == "yaml") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
-}
-
-fn read(path: &Path) -> Result<String, EventContractError> {
-    let unreadable = |reason: String| EventContractError::Unreadable { file: path.display().to_string(), reason };
-    let size = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
-    if size > FILE_BYTES_MAX {
-        return Err(unreadable(format!("it has {size} bytes; a contract has at most {FILE_BYTES_MAX}")));
-    }
-    std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))
 }
 
 macro_rules! embedded {
@@ -270,6 +167,8 @@ const EMBEDDED: &[(&str, &str)] = embedded![
     "checkout_started",
     "checkout_step_completed",
     "checkout_step_viewed",
+    "click",
+    "content_viewed",
     "coupon_applied",
     "coupon_denied",
     "coupon_entered",
@@ -295,6 +194,7 @@ const EMBEDDED: &[(&str, &str)] = embedded![
     "promotion_viewed",
     "scan",
     "search",
+    "share",
     "wishlist_product_added_to_cart",
 ];
 
@@ -303,20 +203,40 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn folder() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contracts/events")
-    }
-
     #[test]
     fn the_program_carries_every_contract_of_the_folder() {
         let carried = Registry::embedded();
-        let loaded = Registry::load(&folder()).unwrap();
-        let names = |registry: &Registry| registry.iter().map(|it| (it.name.clone(), it.version)).collect::<Vec<_>>();
+        let loaded = Registry::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contracts/events")).unwrap();
+        let names =
+            |registry: &Registry| registry.contracts.iter().map(|it| (it.name.clone(), it.version)).collect::<Vec<_>>();
         assert_eq!(names(&carried), names(&loaded));
-        assert_eq!(Registry::problems(&folder()), []);
-        for path in files(&folder()).unwrap() {
-            let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            assert_eq!(loaded.get(&stem).unwrap().name, stem, "a file is named after its event");
+        for (file, _) in EMBEDDED {
+            let stem = Path::new(file).file_stem().unwrap().to_str().unwrap();
+            assert_eq!(carried.get(stem).unwrap().name, stem, "a file is named after its event");
+        }
+    }
+
+    #[test]
+    fn every_signal_of_the_model_has_a_contract() {
+        let registry = Registry::embedded();
+        for name in [
+            "page_view",
+            "product_viewed",
+            "product_list_viewed",
+            "search",
+            "click",
+            "product_added",
+            "product_removed",
+            "cart_viewed",
+            "checkout_started",
+            "coupon_applied",
+            "login",
+            "scan",
+            "content_viewed",
+            "share",
+            "order_completed",
+        ] {
+            assert!(registry.get(name).is_some(), "{name}");
         }
     }
 
@@ -345,21 +265,39 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_file_and_place() {
+    fn errors_name_the_file_and_the_field() {
         let sound = "name: a\nversion: 1\ndescription: d\nowner: o\nschema: {type: object}\n";
-        let error = |text: &str| EventContract::parse("x.yaml", text).unwrap_err().to_string();
-        EventContract::parse("x.yaml", sound).unwrap();
-        assert!(error("name: a\nversion: [\n").starts_with("x.yaml:"), "{}", error("name: a\nversion: [\n"));
-        assert!(error(&format!("{sound}colour: red\n")).contains("colour"));
-        assert!(error(&sound.replace("object", "objekt")).contains("at /schema/type"));
-        assert!(error(&sound.replace("name: a", "name: A b")).contains("at /name"));
-        assert!(error(&sound.replace("version: 1", "version: 0")).contains("at /version"));
-        let twice = Registry::parse([("x.yaml", sound), ("y.yaml", sound)]).unwrap_err().to_string();
-        assert!(twice.contains("y.yaml") && twice.contains("already claimed"), "{twice}");
+        let read = |text: &str| EventContract::read(&Source::embedded("x.yaml", text));
+        read(sound).unwrap();
+        for (text, start) in [
+            ("name: a\nversion: [\n".to_owned(), "x.yaml: "),
+            (format!("{sound}colour: red\n"), "x.yaml: colour: "),
+            (sound.replace("object", "objekt"), "x.yaml: schema/type: "),
+            (sound.replace("name: a", "name: A b"), "x.yaml: name: "),
+            (format!("{sound}aliases: [b, B]\n"), "x.yaml: aliases: "),
+            (sound.replace("version: 1", "version: 0"), "x.yaml: version: "),
+            (sound.replace("owner: o", "owner: ' '"), "x.yaml: owner: "),
+        ] {
+            let error = read(&text).unwrap_err().to_string();
+            assert!(error.starts_with(start), "{error}");
+        }
+        let twice = ["x.yaml", "y.yaml"].map(|file| Source::embedded(file, sound));
+        let twice = Registry::read(&twice).unwrap_err().to_string();
+        assert!(twice.starts_with("y.yaml: name: ") && twice.contains("already claimed"), "{twice}");
     }
 
     #[test]
-    fn a_missing_folder_is_an_error() {
-        assert!(matches!(Registry::load(Path::new("/no/such/folder")), Err(EventContractError::Unreadable { .. })));
+    fn both_endings_are_read_and_a_missing_folder_holds_nothing() {
+        let folder = std::env::temp_dir().join(format!("storewide-contracts-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        for (file, name) in [("a.yaml", "a"), ("b.yml", "b"), ("c.txt", "c")] {
+            let text = format!("name: {name}\nversion: 1\ndescription: d\nowner: o\nschema: {{}}\n");
+            std::fs::write(folder.join(file), text).unwrap();
+        }
+        let registry = Registry::load(&folder);
+        std::fs::remove_dir_all(&folder).unwrap();
+        let registry = registry.unwrap();
+        assert!(registry.get("a").is_some() && registry.get("b").is_some() && registry.get("c").is_none());
+        assert!(Registry::load(&folder).unwrap().get("a").is_none());
     }
 }

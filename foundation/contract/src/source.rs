@@ -28,40 +28,47 @@ impl Source {
     }
 }
 
-/// Reads all `*.yaml` files of a folder below `dir`, by name; a folder that does not exist holds none.
+/// Reads all `*.yaml` and `*.yml` files of a folder below `dir`, by name; a folder that does not exist holds none.
 ///
 /// # Errors
 /// When `dir` does not exist, or a file is too large or cannot be read.
 pub fn read_folder(dir: &Path, folder: &str) -> Result<Vec<Source>, ContractError> {
-    let fail = |path: &Path, reason: String| ContractError::Read { file: path.display().to_string(), reason };
     if !dir.is_dir() {
-        return Err(fail(dir, "it is no folder".to_owned()));
+        return Err(unreadable(dir, "it is no folder"));
     }
-    let path = dir.join(folder);
-    if !path.is_dir() {
+    read_files(&dir.join(folder))
+}
+
+/// Reads all `*.yaml` and `*.yml` files of a folder, by name; one that does not exist holds none.
+pub(crate) fn read_files(folder: &Path) -> Result<Vec<Source>, ContractError> {
+    if !folder.is_dir() {
         return Ok(Vec::new());
     }
-    let entries = std::fs::read_dir(&path).map_err(|error| fail(&path, error.to_string()))?;
     let mut files = Vec::new();
-    for entry in entries {
-        let file = entry.map_err(|error| fail(&path, error.to_string()))?.path();
+    for entry in std::fs::read_dir(folder).map_err(|error| unreadable(folder, error))? {
+        let file = entry.map_err(|error| unreadable(folder, error))?.path();
         if file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
             files.push(file);
         }
         if files.len() > FILES_MAX {
-            return Err(fail(&path, format!("it holds more than {FILES_MAX} files")));
+            return Err(unreadable(folder, format!("it holds more than {FILES_MAX} files")));
         }
     }
     files.sort();
-    let read = |file: &std::path::PathBuf| {
-        let size = std::fs::metadata(file).map_err(|error| fail(file, error.to_string()))?.len();
-        if size > FILE_BYTES_MAX {
-            return Err(fail(file, format!("it is larger than {FILE_BYTES_MAX} bytes")));
-        }
-        let text = std::fs::read_to_string(file).map_err(|error| fail(file, error.to_string()))?;
-        Ok(Source { file: file.display().to_string(), text })
-    };
-    files.iter().map(read).collect()
+    files.iter().map(|file| read_file(file)).collect()
+}
+
+fn read_file(file: &Path) -> Result<Source, ContractError> {
+    let size = std::fs::metadata(file).map_err(|error| unreadable(file, error))?.len();
+    if size > FILE_BYTES_MAX {
+        return Err(unreadable(file, format!("it is larger than {FILE_BYTES_MAX} bytes")));
+    }
+    let text = std::fs::read_to_string(file).map_err(|error| unreadable(file, error))?;
+    Ok(Source { file: file.display().to_string(), text })
+}
+
+fn unreadable(path: &Path, reason: impl ToString) -> ContractError {
+    ContractError::Read { file: path.display().to_string(), reason: reason.to_string() }
 }
 
 /// Reads one definition from a file.
