@@ -1,7 +1,7 @@
 //! Takes personal data out of an event: what identifies a person becomes a token, the rest goes.
 //!
-//! Two nets: the *name* of a field (`email`, `firstName`, `shippingAddress` …, in any style, at any depth), and the *form* of
-//! a text (e-mail addresses, phone numbers, query parameters with such a name) wherever it stands.
+//! Two nets: the *name* of a field (`email`, `firstName`, `shipping_address_line_1` …, in any style, at any depth), and the
+//! *form* of a text (e-mail addresses, phone numbers, query parameters with such a name) wherever it stands.
 
 mod field;
 mod mask;
@@ -116,8 +116,10 @@ impl<'a> Cleaner<'a> {
                 Field::Plain => self.value(part, value, depth, false),
                 Field::Person => {
                     let own = part == Part::Context && depth == 1 && key == "traits";
-                    self.value(Part::Traits, value, depth, own);
+                    return self.person(value, depth, own);
                 }
+                Field::Party => self.value(Part::Traits, value, depth, false),
+                Field::Goods => self.value(Part::Properties, value, depth, false),
                 Field::Id => {
                     if let Value::Number(number) = value {
                         *value = Value::String(number.to_string());
@@ -131,7 +133,8 @@ impl<'a> Cleaner<'a> {
                     return false;
                 }
                 Field::Ip if part == Part::Context && depth == 1 => return self.network(value),
-                Field::Ip | Field::Personal => return false,
+                // Yes or no, such as in `phone_verified`, says nothing of the value itself.
+                Field::Ip | Field::Personal => return value.is_boolean(),
             }
             true
         });
@@ -159,6 +162,22 @@ impl<'a> Cleaner<'a> {
             Value::Object(map) => self.object(part, map, depth + 1, own),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
+    }
+
+    /// Cleans what stands for a person; false takes it out: a text or a number says who it is.
+    fn person(&mut self, value: &mut Value, depth: usize, own: bool) -> bool {
+        match value {
+            Value::String(_) | Value::Number(_) => return false,
+            Value::Array(items) => {
+                self.nodes += items.len();
+                if !self.too_deep(depth + 1) {
+                    items.retain_mut(|item| self.person(item, depth + 1, false));
+                }
+            }
+            Value::Object(map) => self.object(Part::Traits, map, depth + 1, own),
+            Value::Null | Value::Bool(_) => {}
+        }
+        true
     }
 
     fn too_deep(&mut self, depth: usize) -> bool {

@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 /// Values that must not be found, in lower case.
-const SEEDED: [&str; 14] = [
+const SEEDED: [&str; 17] = [
     "ann.lee",
     "seed.example",
     "5550109999",
@@ -21,6 +21,9 @@ const SEEDED: [&str; 14] = [
     "4111111111111111",
     "50.737",
     "2001:db8:1:2",
+    "0171234",
+    "wanda",
+    "ringstr",
 ];
 
 fn person() -> Value {
@@ -39,6 +42,22 @@ fn events() -> Vec<Value> {
     properties["sku"] = json!("s-1");
     properties["customer"] = person();
     properties["recipient"] = json!("ann.lee@seed.example");
+    // Names that no list has, as shops make them up.
+    for name in ["recipient_phone", "customer_phone", "alt_phone_no", "shippingPhone"] {
+        properties[name] = json!("0171234 56");
+    }
+    for name in ["sender", "shipping_name", "customerName", "billing_last_name", "gift_recipient"] {
+        properties[name] = json!("Wanda");
+    }
+    for name in ["address_line_1", "shipping_address_line_2", "home_address", "billing street"] {
+        properties[name] = json!("Ringstr. 5");
+    }
+    for name in ["postal_code", "zip", "delivery_zip_code", "billingPostcode"] {
+        properties[name] = json!("53113");
+    }
+    properties["friends"] = json!(["Wanda", {"name": "Wanda"}]);
+    properties["shipping"] = json!({"name": "Wanda", "street": "Ringstr. 5", "cost": 4.5});
+    properties["category_name"] = json!("Mugs");
     properties["creditCardNumber"] = json!("4111111111111111");
     properties["products"] =
         json!([{"sku": "s-1", "engraving_for": "ann.lee@seed.example", "Phone Number": 15_550_109_999_u64}]);
@@ -92,6 +111,10 @@ async fn what_is_taken_out_is_kept_as_tokens() {
     );
     let view = events.iter().find(|event| event.name == "product_viewed").unwrap();
     assert_eq!((&view.properties["name"], &view.properties["sku"]), (&json!("Mug"), &json!("s-1")));
+    assert_eq!(
+        (&view.properties["category_name"], &view.properties["shipping"]),
+        (&json!("Mugs"), &json!({"cost": 4.5}))
+    );
     let alias = events.iter().find(|event| event.name == "alias").unwrap();
     assert_eq!(alias.previous_id, Some(phone.to_string()));
 }

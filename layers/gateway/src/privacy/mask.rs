@@ -133,7 +133,7 @@ fn parameters(text: &str) -> Option<String> {
 }
 
 fn is_personal(key: &str) -> bool {
-    !matches!(field::of(key, Part::Properties), Field::Plain | Field::Id | Field::Person)
+    !matches!(field::of(key, Part::Properties), Field::Plain | Field::Id | Field::Party | Field::Goods)
 }
 
 #[cfg(test)]
@@ -152,6 +152,7 @@ mod tests {
             ("/a?email=ann&page=2", "/a?email=[redacted]&page=2"),
             ("?phone=%2B15550109999#top", "?phone=[redacted]#top"),
             ("?first_name=Ann;last_name=Lee", "?first_name=[redacted];last_name=[redacted]"),
+            ("?recipient=Ann+Lee&zip=53113&shipping=express", "?recipient=[redacted]&zip=[redacted]&shipping=express"),
             ("+1 (555) 010-9999", "[phone]"),
             ("tel:+15550109999", "[phone]"),
             ("nul\0byte", "nulbyte"),

@@ -32,9 +32,25 @@ fn properties_keep_product_names() {
             "customer": {"name": "Ann", "tier": 1}, "recipient": "ann@example.com", "loyalty_card": "4711"}),
     );
     let expected = json!({"name": "Mug", "product_id": "12", "products": [{"name": "Cup", "sku": "7"}],
-        "customer": {"tier": 1}, "recipient": "[email]"});
+        "customer": {"tier": 1}});
     assert_eq!(properties, expected);
     assert_eq!(kinds, ["card"], "an address below the top may be somebody else's");
+}
+
+#[test]
+fn people_in_plain_words_go_and_goods_stay() {
+    let (properties, kinds, unusable) = cleaned(
+        Part::Properties,
+        json!({"recipient": "Ann Lee", "recipients": ["Ann Lee", 491_711_234_567_u64, {"name": "Bo", "gift": true}],
+            "customer_phone": "0171 1234567", "customer_name": "Ann", "postal_code": 53113, "phone_verified": true,
+            "shipping": {"name": "Ann Lee", "method": "express", "items": [{"name": "Mug"}]}, "billing": "monthly",
+            "product": {"name": "Cup"}, "category_name": "Cups", "coupon_name": "MAY"}),
+    );
+    let expected = json!({"recipients": [{"gift": true}], "phone_verified": true,
+        "shipping": {"method": "express", "items": [{"name": "Mug"}]}, "billing": "monthly",
+        "product": {"name": "Cup"}, "category_name": "Cups", "coupon_name": "MAY"});
+    assert_eq!(properties, expected);
+    assert_eq!((kinds.len(), unusable), (0, 1), "a phone without its country is nobody's");
 }
 
 #[test]
