@@ -43,20 +43,8 @@ macro_rules! ids {
 ids! {
     /// A member of the loyalty programme or a registered customer.
     MemberId;
-    /// A product (SPU): what is sold, whatever its variant.
-    ProductId;
-    /// A sellable variant of a product.
-    SkuId;
-    /// A place of sale, physical or on the web.
-    StoreId;
     /// A sales order or till receipt.
     OrderId;
-    /// One line of an order.
-    OrderLineId;
-    /// One tender of an order.
-    PaymentId;
-    /// A return of goods.
-    ReturnId;
     /// A proposal to do something for a person.
     RecommendationId;
     /// An action that passed the guardrails.

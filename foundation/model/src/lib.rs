@@ -19,7 +19,7 @@ pub use behaviour::BehaviourEvent;
 pub use change::{Change, Op};
 pub use identity::{Identity, IdentityKind, Tokeniser};
 pub use layer::Layer;
-pub use money::{Currency, Money, Points};
+pub use money::{Currency, Money};
 pub use position::Position;
 
 /// A moment in UTC, microsecond precision on the wire.

@@ -1,4 +1,4 @@
-//! Money in minor units and points as integers: sums are exact, in any order.
+//! Money in minor units: sums are exact, in any order.
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
@@ -129,11 +129,6 @@ impl std::fmt::Display for Money {
         write!(f, "{} {}", Decimal::new(self.minor, self.currency.exponent()), self.currency)
     }
 }
-
-/// Loyalty points. Signed, because a ledger has two sides.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Points(pub i64);
 
 #[cfg(test)]
 mod tests {
