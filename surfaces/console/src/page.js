@@ -94,7 +94,8 @@
   async function tick() {
     try {
       if (!document.hidden) {
-        const answer = await fetch("/status.json", { cache: "no-store", signal: AbortSignal.timeout(5000) });
+        // By the origin: a page that was opened with a key in its address may not ask by a relative one.
+        const answer = await fetch(location.origin + "/status.json", { cache: "no-store", signal: AbortSignal.timeout(5000) });
         if (!answer.ok) throw new Error(answer.status);
         const s = await answer.json();
         s.layers.forEach(layer);
