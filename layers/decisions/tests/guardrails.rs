@@ -107,7 +107,7 @@ async fn a_failed_action_frees_its_place_under_the_cap() {
 async fn an_action_that_may_have_arrived_keeps_its_place_under_the_cap() {
     let house = House::new().await;
     let once = Config { attempts_max: 1, ..house.config.clone() };
-    let slow = Config { timeout_ms: 50, ..once.clone() };
+    let slow = Config { timeout_ms: 500, ..once.clone() };
     let away = Config { webhook_url: Some("http://127.0.0.1:1/".to_owned()), ..once.clone() };
     for (name, config, always, hold, wanted) in [
         ("broken", once, 500, 0, "blocked"),
