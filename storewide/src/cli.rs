@@ -85,7 +85,7 @@ pub struct Demo {
     /// Signals a second, on average
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub rate: u32,
-    /// Seed of the shoppers: the same seed shops the same way
+    /// Seed of the shoppers: what they do by themselves; how they react to reminders also depends on the time
     #[arg(long, default_value_t = 7, value_name = "N")]
     pub seed: u64,
     /// Print one JSON object at the end instead of text
@@ -110,9 +110,12 @@ pub struct Serve {
 /// Which server a command talks to.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Server {
-    /// API address of a running server; by default the one that runs on the data directory
+    /// API address of a running server; by default the one that runs on the data directory, or one started for this command
     #[arg(long, env = "STOREWIDE_SERVER", value_name = "URL")]
     pub server: Option<String>,
+    /// PostgreSQL server that the data directory belongs to, if it was served with one and no server runs
+    #[arg(long, env = "STOREWIDE_PG_URL", value_name = "URL", hide_env_values = true)]
+    pub pg_url: Option<String>,
     /// API key; by default the one that the data directory keeps for its owner
     #[arg(long, env = "STOREWIDE_API_KEY", value_name = "KEY", hide_env_values = true)]
     pub api_key: Option<String>,
@@ -215,6 +218,9 @@ pub struct Keys {
 #[derive(Debug, Subcommand)]
 pub enum KeysAction {
     /// Make a key; it is shown once
+    #[command(
+        after_help = "Examples:\n  storewide keys create till-7 --role writer\n  storewide keys create web --write-key"
+    )]
     Create {
         /// Name of its owner
         name: String,
@@ -224,10 +230,19 @@ pub enum KeysAction {
         /// Make a write key for the gateway instead of an API key
         #[arg(long, conflicts_with = "role")]
         write_key: bool,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
     },
     /// List keys, without their secrets
-    List,
+    #[command(after_help = "Example:\n  storewide keys list --json")]
+    List {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Revoke a key for good
+    #[command(after_help = "Example:\n  storewide keys revoke 019a2b1c-7d5e-7c3a-9f10-2b6f0c1d4e5f")]
     Revoke {
         /// Its id
         id: String,
@@ -249,6 +264,7 @@ pub struct Quarantine {
 #[derive(Debug, Subcommand)]
 pub enum QuarantineAction {
     /// List refused events with the reason, newest first
+    #[command(after_help = "Example:\n  storewide quarantine list --limit 20 --json")]
     List {
         /// Most events to list
         #[arg(long, default_value_t = 20)]
@@ -268,7 +284,7 @@ pub struct Bench {
     /// Seconds of load
     #[arg(long = "for", default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub seconds: u64,
-    /// Folder of completeJourney, for `import` and `query`
+    /// Folder of completeJourney, for `import`, `query` and `freshness`
     #[arg(long, default_value = "examples/completejourney", value_name = "DIR")]
     pub data: PathBuf,
 }

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// How often, and how long apart, the lock is tried for.
 const LOCK_TRIES: u32 = 10;
@@ -141,6 +142,26 @@ impl DataDir {
         self.write_whole(&self.secret_path(name), secret.as_bytes(), 0o600)
     }
 
+    /// Notes which store this directory belongs to, or checks that it is that one: the log, the profiles and the tables hold
+    /// what came from it, and would mix it with what comes from another.
+    ///
+    /// # Errors
+    /// When the directory belongs to another store.
+    pub fn belongs_to(&self, deployment: Uuid) -> Result<()> {
+        let path = self.path("deployment");
+        match fs::read_to_string(&path) {
+            Ok(known) if known.trim() == deployment.to_string() => Ok(()),
+            Ok(_) => bail!(
+                "{} belongs to another PostgreSQL database than the one it is started with; name its server with --pg-url, or use another --data-dir",
+                self.root.display()
+            ),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                self.write_whole(&path, deployment.to_string().as_bytes(), 0o644)
+            }
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
     /// Notes where the server listens.
     ///
     /// # Errors
@@ -178,7 +199,9 @@ impl DataDir {
             let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(mode).open(&draft)?;
             file.write_all(bytes)?;
             file.sync_all()?;
-            fs::rename(&draft, path)
+            fs::rename(&draft, path)?;
+            // The name is part of the folder: without this a power cut may take it back.
+            File::open(path.parent().unwrap_or(&self.root))?.sync_all()
         };
         write().with_context(|| format!("cannot write {}", path.display()))
     }
@@ -187,6 +210,16 @@ impl DataDir {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_belongs_to_one_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::open(dir.path()).unwrap();
+        let [one, other] = [Uuid::from_u128(1), Uuid::from_u128(2)];
+        data.belongs_to(one).unwrap();
+        data.belongs_to(one).unwrap();
+        assert!(data.belongs_to(other).unwrap_err().to_string().contains("--pg-url"));
+    }
 
     #[test]
     fn secrets_stay_and_locks_exclude() {

@@ -29,12 +29,12 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Demo(options) => demo::run(options, config, data_dir).await,
         Command::Serve(options) => commands::serve(options, config, data_dir).await,
-        Command::Import(options) => import::run(&options, data_dir).await.map(|()| ExitCode::SUCCESS),
-        Command::Sql(options) => commands::sql(&options, data_dir).await,
-        Command::Status(options) => commands::status(&options, data_dir).await,
-        Command::Audit(options) => commands::audit(&options, config, data_dir).await,
-        Command::Keys(options) => commands::keys(&options, data_dir).await,
-        Command::Quarantine(options) => commands::quarantine(&options, data_dir).await,
+        Command::Import(options) => import::run(&options, &config, data_dir).await.map(|()| ExitCode::SUCCESS),
+        Command::Sql(options) => commands::sql(&options, &config, data_dir).await,
+        Command::Status(options) => commands::status(&options, &config, data_dir).await,
+        Command::Audit(options) => commands::audit(&options, &config, data_dir).await,
+        Command::Keys(options) => commands::keys(&options, &config, data_dir).await,
+        Command::Quarantine(options) => commands::quarantine(&options, &config, data_dir).await,
         Command::Bench(options) => bench::run(&options).await,
     }
 }

@@ -1,6 +1,7 @@
 //! Whatever was acknowledged is served exactly once, whenever the program or PostgreSQL is killed.
 
 use crate::program::Program;
+use engine_postgres::Version;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,10 +16,41 @@ const RATE: u32 = 200;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_is_served_once_whatever_is_killed() {
+    killed(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_is_served_once_on_postgresql_18_too() {
+    let bin_dir = Version::Wheel18.installation().unwrap().bin_dir.display().to_string();
+    killed(&[("STOREWIDE_POSTGRES__BIN_DIR", &bin_dir)]).await;
+}
+
+/// Kills in the first seconds of an empty directory, also in the middle of making PostgreSQL's cluster, need no hand.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_start_may_be_killed_at_any_instant() {
     let seed = rand::rng().random();
     println!("seed {seed}");
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
-    let mut program = Program::start(&[]).await;
+    let mut program = Program::empty(&[]);
+    for kill in 0..KILLS {
+        program.spawn();
+        tokio::time::sleep(Duration::from_millis(rng.random_range(0..1_500))).await;
+        if kill % 2 == 0 {
+            program.kill_postgres();
+        }
+        program.kill();
+    }
+    program.restart().await;
+    program.stock().await;
+    let audit = program.command(&["audit", "--json"]);
+    assert_eq!((&audit["missing"], &audit["extra"], &audit["different"]), (&0.into(), &0.into(), &0.into()), "{audit}");
+}
+
+async fn killed(environment: &[(&str, &str)]) {
+    let seed = rand::rng().random();
+    println!("seed {seed}");
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+    let mut program = Program::start(environment).await;
     let catalogue = program.stock().await;
     let driver = Driver::new(program.doors().await, Crowd::new("crash", seed, 100, catalogue)).unwrap();
     let stop = CancellationToken::new();
@@ -28,7 +60,7 @@ async fn acknowledged_is_served_once_whatever_is_killed() {
     });
     for kill in 0..KILLS {
         tokio::time::sleep(Duration::from_millis(rng.random_range(100..2_000))).await;
-        match kill % 3 {
+        match kill % 4 {
             0 => {
                 program.kill_postgres();
                 program.kill();
@@ -36,7 +68,15 @@ async fn acknowledged_is_served_once_whatever_is_killed() {
                 program.restart().await;
             }
             1 => program.kill_postgres(),
+            2 => {
+                program.kill();
+                program.restart().await;
+            }
             _ => {
+                // Again while it comes back, whatever it is doing then.
+                program.kill();
+                program.spawn();
+                tokio::time::sleep(Duration::from_millis(rng.random_range(0..800))).await;
                 program.kill();
                 program.restart().await;
             }

@@ -2,13 +2,15 @@
 
 use crate::program::Program;
 use jiff::{SignedDuration, Timestamp};
+use model::Position;
 use oltp::command::PutOrder;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 use storewide::demo::driver::Doors;
 use storewide::demo::shopper::{Crowd, Deed};
 
@@ -16,6 +18,11 @@ const SIGNALS: usize = 1_500;
 /// From the first signal to what both runs take for now: carts that were left are abandoned by then.
 const AGE: SignedDuration = SignedDuration::from_hours(2);
 const EVENTS_A_BATCH: usize = 40;
+/// How long what was sent may take to be served; a busy machine is slow.
+const SERVED_MAX: Duration = Duration::from_secs(300);
+
+/// Newest offset by partition of the events.
+type Offsets = BTreeMap<i32, i64>;
 
 /// What is compared, with ids of a run replaced by names that both runs know.
 const QUESTIONS: [(&str, &str); 9] = [
@@ -74,11 +81,11 @@ async fn mutated_replay_ends_in_the_state_of_the_clean_run() {
     let mut mutated = Program::start(&environment).await;
     let signals = signals(&clean, now - AGE).await;
     mutated.stock().await;
-    clean_run(&clean, &signals).await;
-    let expected = answers(&clean).await;
+    let position = clean_run(&clean, &signals).await;
+    let expected = answers(&clean, &position).await;
     clean.stop();
-    mutated_run(&mut mutated, &signals, seed).await;
-    for ((name, expected), (_, found)) in expected.iter().zip(answers(&mutated).await) {
+    let position = mutated_run(&mut mutated, &signals, seed).await;
+    for ((name, expected), (_, found)) in expected.iter().zip(answers(&mutated, &position).await) {
         assert!(!expected.is_empty(), "{name} is empty: the test compares nothing");
         let differs = expected.iter().zip(&found).find(|(a, b)| a != b);
         assert!(
@@ -117,9 +124,10 @@ fn cancelled(order: &PutOrder, now: Timestamp) -> Deed {
     Deed::Order(Box::new(PutOrder { status: Some("cancelled".to_owned()), source_updated_at, ..order.clone() }))
 }
 
-async fn clean_run(program: &Program, signals: &[Deed]) {
+/// Sends everything once and in order; gives the position of the events.
+async fn clean_run(program: &Program, signals: &[Deed]) -> Offsets {
     let doors = program.doors().await;
-    let mut events = Vec::new();
+    let (mut events, mut position) = (Vec::new(), Offsets::new());
     for signal in signals {
         if let Deed::Event(event) = signal {
             events.push(event.clone());
@@ -127,34 +135,25 @@ async fn clean_run(program: &Program, signals: &[Deed]) {
             assert!(send(&doors, signal).await, "a clean signal was refused: {signal:?}");
         }
         if events.len() == EVENTS_A_BATCH {
-            send_events(&doors, &std::mem::take(&mut events)).await;
+            send_events(&doors, &std::mem::take(&mut events), &mut position).await;
         }
     }
-    send_events(&doors, &events).await;
+    send_events(&doors, &events, &mut position).await;
+    position
 }
 
-async fn mutated_run(program: &mut Program, signals: &[Deed], seed: u64) {
+/// Sends some of it twice and in any order, with restarts between; and some of it only after all the rest was served, so that
+/// it corrects what was computed without it.
+async fn mutated_run(program: &mut Program, signals: &[Deed], seed: u64) -> Offsets {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut mutated: Vec<Deed> = signals.to_vec();
-    mutated.extend(signals.iter().filter(|_| rng.random_bool(0.3)).cloned());
-    mutated.shuffle(&mut rng);
+    let (delayed, mut prompt): (Vec<Deed>, Vec<Deed>) = signals.iter().cloned().partition(|_| rng.random_bool(0.1));
+    prompt.extend(signals.iter().filter(|_| rng.random_bool(0.3)).cloned());
+    prompt.shuffle(&mut rng);
     let doors = program.doors().await;
-    let mut late = Vec::new();
-    let third = mutated.len() / 3 + 1;
-    for (part, chunk) in mutated.chunks(third).enumerate() {
-        let mut events = Vec::new();
-        for signal in chunk {
-            match signal {
-                Deed::Event(event) => events.push(event.clone()),
-                // Goods may come back before anybody said that they were sold: whoever sent that sends it again later.
-                fact if !send(&doors, fact).await => late.push(fact.clone()),
-                _ => {}
-            }
-            if events.len() >= rng.random_range(1..=EVENTS_A_BATCH) {
-                send_events(&doors, &std::mem::take(&mut events)).await;
-            }
-        }
-        send_events(&doors, &events).await;
+    let (mut late, mut position) = (Vec::new(), Offsets::new());
+    let third = prompt.len() / 3 + 1;
+    for (part, chunk) in prompt.chunks(third).enumerate() {
+        late.extend(send_all(&doors, chunk, &mut rng, &mut position).await);
         if part == 0 {
             program.kill();
             program.restart().await;
@@ -163,9 +162,30 @@ async fn mutated_run(program: &mut Program, signals: &[Deed], seed: u64) {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
+    served(program, &position).await;
+    late.extend(send_all(&doors, &delayed, &mut rng, &mut position).await);
     for signal in &late {
         assert!(send(&doors, signal).await, "a late signal was refused: {signal:?}");
     }
+    position
+}
+
+/// Sends signals; gives back the facts that were refused because what they refer to is not there yet.
+async fn send_all(doors: &Doors, signals: &[Deed], rng: &mut ChaCha8Rng, position: &mut Offsets) -> Vec<Deed> {
+    let (mut events, mut refused) = (Vec::new(), Vec::new());
+    for signal in signals {
+        match signal {
+            Deed::Event(event) => events.push(event.clone()),
+            // Goods may come back before anybody said that they were sold: whoever sent that sends it again later.
+            fact if !send(doors, fact).await => refused.push(fact.clone()),
+            _ => {}
+        }
+        if events.len() >= rng.random_range(1..=EVENTS_A_BATCH) {
+            send_events(doors, &std::mem::take(&mut events), position).await;
+        }
+    }
+    send_events(doors, &events, position).await;
+    refused
 }
 
 /// Sends a fact until the server answers; false when it refuses what it cannot know yet.
@@ -186,7 +206,7 @@ async fn send(doors: &Doors, fact: &Deed) -> bool {
     }
 }
 
-async fn send_events(doors: &Doors, events: &[Value]) {
+async fn send_events(doors: &Doors, events: &[Value], position: &mut Offsets) {
     if events.is_empty() {
         return;
     }
@@ -199,17 +219,34 @@ async fn send_events(doors: &Doors, events: &[Value]) {
         {
             let answer: Value = answer.json().await.unwrap();
             assert_eq!(answer["rejected"], 0, "{answer}");
+            let Position::Events(offsets) = answer["position"].as_str().unwrap().parse().unwrap() else {
+                panic!("{answer}")
+            };
+            for (partition, offset) in offsets {
+                let newest = position.entry(partition).or_insert(offset);
+                *newest = offset.max(*newest);
+            }
             return;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
-/// Rows of all questions, once everything that was sent is served.
-async fn answers(program: &Program) -> Vec<(&'static str, Vec<Vec<Value>>)> {
-    let client = program.client();
+/// Waits until everything that was sent is served: the facts, which an audit waits for, and the events.
+async fn served(program: &Program, position: &Offsets) {
     let audit = program.command(&["audit", "--json"]);
     assert_eq!((&audit["missing"], &audit["extra"], &audit["different"]), (&0.into(), &0.into(), &0.into()), "{audit}");
+    let position = Position::Events(position.clone()).to_string();
+    let begin = Instant::now();
+    while let Err(error) = program.client().number("select 1", Some(&position)).await {
+        assert!(begin.elapsed() < SERVED_MAX, "what was sent is not served: {error:#}");
+    }
+}
+
+/// Rows of all questions, once everything that was sent is served.
+async fn answers(program: &Program, position: &Offsets) -> Vec<(&'static str, Vec<Vec<Value>>)> {
+    served(program, position).await;
+    let client = program.client();
     let mut answers = Vec::new();
     for (name, question) in QUESTIONS {
         answers.push((name, settled(&client, question).await));
@@ -217,14 +254,15 @@ async fn answers(program: &Program) -> Vec<(&'static str, Vec<Vec<Value>>)> {
     answers
 }
 
-/// Rows of a question once two looks in a row find the same.
+/// Rows of a question once two looks in a row find the same: timers and decisions go on by themselves.
 async fn settled(client: &storewide::client::Client, question: &str) -> Vec<Vec<Value>> {
-    let mut before = None;
+    let (mut before, begin) = (None, Instant::now());
     loop {
         let answer = client.sql(question, None, 50_000).await.unwrap();
         if answer.as_of.lag_records == 0 && before.as_ref() == Some(&answer.rows) {
             return answer.rows;
         }
+        assert!(begin.elapsed() < SERVED_MAX, "the answer to `{question}` does not come to rest");
         before = Some(answer.rows);
         tokio::time::sleep(Duration::from_millis(300)).await;
     }

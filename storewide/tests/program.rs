@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use storewide::client::{Client, OWNER_KEY};
 use storewide::demo::catalogue::{Catalogue, Item};
@@ -30,14 +30,19 @@ fn free() -> SocketAddr {
 impl Program {
     /// Starts a server on an empty directory.
     pub async fn start(environment: &[(&str, &str)]) -> Self {
+        let mut program = Self::empty(environment);
+        program.restart().await;
+        program
+    }
+
+    /// A server that is not started yet, on an empty directory.
+    pub fn empty(environment: &[(&str, &str)]) -> Self {
         let data = tempfile::Builder::new().prefix("storewide-test").tempdir().unwrap();
         // Tokens of the same address are the same in every run of a test.
         std::fs::create_dir_all(data.path().join("secrets")).unwrap();
         std::fs::write(data.path().join("secrets/token.key"), "test").unwrap();
         let environment = environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let mut program = Self { child: None, data, api: free(), gateway: free(), health: free(), environment };
-        program.restart().await;
-        program
+        Self { child: None, data, api: free(), gateway: free(), health: free(), environment }
     }
 
     pub fn data(&self) -> &Path {
@@ -49,8 +54,14 @@ impl Program {
         [self.api, self.gateway, self.health]
     }
 
-    /// Starts the server again, and waits until all its doors are open.
+    /// Starts the server again, and waits until all its layers are at work.
     pub async fn restart(&mut self) {
+        self.spawn();
+        self.ready().await;
+    }
+
+    /// Starts the server, and waits for nothing.
+    pub fn spawn(&mut self) {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.data().join("server.log")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_storewide"));
         command.arg("serve").arg("--data-dir").arg(self.data());
@@ -64,10 +75,9 @@ impl Program {
             .stderr(log)
             .process_group(0);
         self.child = Some(command.spawn().unwrap());
-        self.ready().await;
     }
 
-    /// Waits until all doors are open.
+    /// Waits until all layers are at work.
     pub async fn ready(&mut self) {
         let start = Instant::now();
         let url = format!("http://{}/readyz", self.health);
@@ -138,10 +148,16 @@ impl Program {
         Doors::open(self.client(), format!("http://{}", self.gateway), None).await.unwrap()
     }
 
-    /// Runs a command of the program on this server's directory and reads its JSON.
-    pub fn command(&self, arguments: &[&str]) -> Value {
+    /// Runs a command of the program on this server's directory.
+    pub fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_storewide"));
-        let output = command.args(arguments).arg("--data-dir").arg(self.data()).output().unwrap();
+        command.args(arguments).arg("--data-dir").arg(self.data()).envs(self.environment.iter().cloned());
+        command.stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Runs a command and reads its JSON.
+    pub fn command(&self, arguments: &[&str]) -> Value {
+        let output = self.run(arguments);
         let text = String::from_utf8_lossy(&output.stdout);
         serde_json::from_str(text.trim())
             .unwrap_or_else(|_| panic!("{arguments:?} answered {text}{}", String::from_utf8_lossy(&output.stderr)))
@@ -156,7 +172,13 @@ impl Program {
             let sql = format!(
                 "select {key}, count(*) as n from {table} where {key} > '{after}' and {condition} group by 1 order by 1 limit 50000"
             );
-            let answer = client.sql(&sql, at_least, 50_000).await.unwrap();
+            let begin = Instant::now();
+            let answer = loop {
+                match client.sql(&sql, at_least, 50_000).await {
+                    Ok(answer) => break answer,
+                    Err(error) => assert!(begin.elapsed() < START_MAX, "{sql}: {error:#}"),
+                }
+            };
             let Some(last) = answer.rows.last() else { return values };
             for row in &answer.rows {
                 let value = row[0].as_str().unwrap().to_owned();

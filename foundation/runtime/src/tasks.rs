@@ -55,7 +55,8 @@ impl Tasks {
         self.stops.iter().find(|(of, _)| *of == layer).map(|(_, token)| token.clone()).unwrap_or_default()
     }
 
-    /// Runs a task. An error ends the whole process in order: a half-running house is worse than a restart.
+    /// Runs a task, which goes on until its layer is told to stop. An error, a panic or an end of its own ends the whole
+    /// process in order: a half-running house is worse than a restart.
     pub fn spawn<F, E>(&self, layer: Layer, name: &str, future: F)
     where
         F: Future<Output = Result<(), E>> + Send + 'static,
@@ -65,14 +66,12 @@ impl Tasks {
         let stop = self.stop_of(layer);
         let handle = tokio::spawn(async move {
             // A second task notices a panic, which would otherwise pass in silence.
-            let outcome =
-                match AbortOnDrop(tokio::spawn(async move { future.await.map_err(|error| error.to_string()) })).await {
-                    Ok(result) => result,
-                    Err(join) => Err(join),
-                };
-            if let Err(error) = outcome
-                && !stop.is_cancelled()
-            {
+            let task = AbortOnDrop(tokio::spawn(async move { future.await.map_err(|error| error.to_string()) }));
+            let error = match task.await {
+                Ok(Ok(())) => "ended before it was told to".to_owned(),
+                Ok(Err(error)) | Err(error) => error,
+            };
+            if !stop.is_cancelled() {
                 tracing::error!(target: "storewide", task = label, error, "task failed; stopping");
                 *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{label}: {error}"));
                 failed.cancel();
@@ -145,6 +144,13 @@ mod tests {
         }
         tasks.stop().await;
         assert_eq!(*order.lock().unwrap(), [Layer::Access, Layer::Capture, Layer::Oltp]);
+    }
+
+    #[tokio::test]
+    async fn an_early_end_is_a_failure() {
+        let tasks = Tasks::default();
+        tasks.spawn(Layer::Bus, "brief", async { Ok::<_, Infallible>(()) });
+        assert_eq!(tasks.failed().await, "bus.brief: ended before it was told to");
     }
 
     #[tokio::test]

@@ -1,6 +1,8 @@
 //! Digests of rows: each engine writes a row as the same text and hashes it, so that only two numbers a row travel.
 
 use anyhow::{Context, Result};
+use model::Position;
+use oltp::Oltp;
 use serving::tables::{Column, Table};
 use serving::value::Kind;
 use serving::{Analytics, Limits};
@@ -8,8 +10,24 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-/// Hash of a row by hash of its key.
-pub type Digests = HashMap<i64, u64>;
+/// What a side has under each key, by hash of the key.
+pub type Digests = HashMap<i64, Digest>;
+
+/// What one side has under one key: no table of either side should have two rows there, which is what an audit is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Digest {
+    /// Rows with this key.
+    pub rows: u64,
+    /// Sum of their hashes: of a row alone, its hash.
+    pub hash: u64,
+}
+
+impl Digest {
+    fn add(&mut self, hash: u64) {
+        self.rows += 1;
+        self.hash = self.hash.wrapping_add(hash);
+    }
+}
 
 /// More rows than any table of a laptop has; the engine counts rows in 64 signed bits.
 pub const ROWS_MAX: usize = 1 << 40;
@@ -19,17 +37,17 @@ const SEPARATOR: &str = "chr(31)";
 /// Stands for a column without a value.
 const NOTHING: &str = "chr(30)";
 
-/// A row on both sides.
+/// A key on both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair {
-    /// Hash of the store's row.
-    pub store: Option<u64>,
-    /// Hash of the serving layer's row.
-    pub served: Option<u64>,
+    /// What the store has.
+    pub store: Digest,
+    /// What the serving layer has.
+    pub served: Digest,
 }
 
-/// Digests of a table of the store.
-pub async fn of_store(snapshot: &tokio_postgres::Transaction<'_>, table: &Table) -> Result<Digests> {
+/// Digests of a table of the store, and the position that they are of.
+pub async fn of_store(oltp: &Oltp, table: &Table) -> Result<(Digests, Position)> {
     let store = table.store.context("the table mirrors none of the store")?;
     let key = joined(&table.columns[..table.key], in_postgres);
     let plain: Vec<Column> = table.columns.iter().filter(|column| column.kind != Kind::Json).copied().collect();
@@ -37,9 +55,10 @@ pub async fn of_store(snapshot: &tokio_postgres::Transaction<'_>, table: &Table)
     let documents = documents(table, |name| format!("to_jsonb({name})::text"));
     let sql =
         format!("select ('x' || left(md5({key}), 16))::bit(64)::bigint, md5({row}), {documents} from crm.{store}");
-    let rows = snapshot.query(&sql, &[]).await.with_context(|| format!("cannot read {store}"))?;
-    let digest = |row: &tokio_postgres::Row| (row.get(0), hash(row.get(1), row.get(2)));
-    Ok(rows.iter().map(digest).collect())
+    let mut digests = Digests::new();
+    let take = |key, row: &str, documents: Option<&str>| digests.entry(key).or_default().add(hash(row, documents));
+    let position = oltp.read_whole(&sql, take).await.with_context(|| format!("cannot read {store}"))?;
+    Ok((digests, position))
 }
 
 /// Digests of a table of the serving layer.
@@ -55,7 +74,8 @@ pub async fn of_serving(analytics: &dyn Analytics, table: &Table) -> Result<Dige
     let mut digests = Digests::with_capacity(answer.rows.len());
     for row in &answer.rows {
         let key = u64::from_str_radix(row[0].as_str().context("a hash is text")?, 16)?;
-        digests.insert(key.cast_signed(), hash(row[1].as_str().context("a hash is text")?, row[2].as_str()));
+        let hash = hash(row[1].as_str().context("a hash is text")?, row[2].as_str());
+        digests.entry(key.cast_signed()).or_default().add(hash);
     }
     Ok(digests)
 }

@@ -10,7 +10,6 @@ mod profiles;
 use anyhow::{Context, Result};
 use bus::Bus;
 use digest::{Digests, Pair};
-use model::Position;
 use oltp::Oltp;
 use serde::{Deserialize, Serialize};
 use serving::Serving;
@@ -59,6 +58,16 @@ pub struct OfTable {
     pub extra: u64,
     /// Rows that are not equal.
     pub different: u64,
+}
+
+impl OfTable {
+    /// Counts a key under which the sides have not the same.
+    const fn count(&mut self, pair: &Pair) {
+        let (store, served) = (pair.store.rows, pair.served.rows);
+        self.missing += store.saturating_sub(served);
+        self.extra += served.saturating_sub(store);
+        self.different += (store == served) as u64;
+    }
 }
 
 impl Report {
@@ -123,44 +132,42 @@ async fn compare(sides: &Sides, table: &Table) -> Result<(OfTable, String)> {
         }
     }
     let mut of = OfTable { table: table.name.to_owned(), rows, ..OfTable::default() };
-    for pair in standing.unwrap_or_default().values() {
-        match pair {
-            Pair { store: Some(_), served: None } => of.missing += 1,
-            Pair { store: None, served: Some(_) } => of.extra += 1,
-            Pair { .. } => of.different += 1,
-        }
-    }
+    standing.unwrap_or_default().values().for_each(|pair| of.count(pair));
     Ok((of, position))
 }
 
 /// One round: rows that are not equal, the number of rows of the store, and its position.
 async fn differences(sides: &Sides, table: &Table) -> Result<(HashMap<i64, Pair>, u64, String)> {
-    let mut client = sides.oltp.client().await?;
-    let snapshot = client
-        .build_transaction()
-        .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
-        .read_only(true)
-        .start()
-        .await
-        .context("cannot read the store")?;
-    // The audit reads whole tables: the limits of ordinary statements are not for it.
-    snapshot.batch_execute("set local statement_timeout = 0").await?;
-    let store = digest::of_store(&snapshot, table).await?;
-    let lsn: String = snapshot.query_one("select pg_current_wal_flush_lsn()::text", &[]).await?.get(0);
-    snapshot.commit().await?;
-    let position = Position::Wal(model::position::parse_lsn(&lsn)?);
+    let (store, position) = digest::of_store(&sides.oltp, table).await?;
     await_token(sides.bus.as_ref(), &sides.serving.analytics_progress, &position, WAIT_MAX)
         .await
         .context("the serving layer does not keep up")?;
     let served = digest::of_serving(sides.serving.analytics.as_ref(), table).await?;
-    Ok((unequal(&store, &served), store.len() as u64, position.to_string()))
+    let rows = store.values().map(|digest| digest.rows).sum();
+    Ok((unequal(&store, &served), rows, position.to_string()))
 }
 
 fn unequal(store: &Digests, served: &Digests) -> HashMap<i64, Pair> {
-    let missing_or_different = store.iter().filter_map(|(key, hash)| {
-        let pair = Pair { store: Some(*hash), served: served.get(key).copied() };
-        (pair.store != pair.served).then_some((*key, pair))
-    });
-    let extra = served.iter().filter(|(key, _)| !store.contains_key(*key));
-    missing_or_different.chain(extra.map(|(key, hash)| (*key, Pair { store: None, served: Some(*hash) }))).collect()
+    let keys = store.keys().chain(served.keys().filter(|key| !store.contains_key(*key)));
+    let pair = |key| Pair {
+        store: store.get(key).copied().unwrap_or_default(),
+        served: served.get(key).copied().unwrap_or_default(),
+    };
+    keys.map(|key| (*key, pair(key))).filter(|(_, pair)| pair.store != pair.served).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use digest::Digest;
+
+    #[test]
+    fn rows_are_missing_extra_or_different() {
+        let one = |hash| Digest { rows: 1, hash };
+        let store = Digests::from([(1, one(10)), (2, one(20)), (3, one(30)), (4, one(40))]);
+        let served = Digests::from([(1, one(10)), (2, one(21)), (4, Digest { rows: 2, hash: 80 }), (5, one(50))]);
+        let mut of = OfTable::default();
+        unequal(&store, &served).values().for_each(|pair| of.count(pair));
+        assert_eq!((of.missing, of.extra, of.different), (1, 2, 1), "3 is missing, 4 doubled, 5 extra, 2 different");
+    }
 }

@@ -5,47 +5,53 @@ use super::{OfTable, PAUSE, ROUNDS, Sides};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use serving::Limits;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// People read at once.
 const PAGE: usize = 1_000;
 
-/// What one shape says of one person; nothing where it says nothing.
-type Said = BTreeMap<String, (String, String)>;
+/// What one shape says of each person: features and tags of every row or document that it has.
+type Said = BTreeMap<String, Vec<(String, String)>>;
+/// What both shapes say of a person of whom they do not say the same: tables, then documents.
+type Differ = BTreeMap<String, [Vec<(String, String)>; 2]>;
 
 /// Compares until what differs is settled.
 pub async fn compare(sides: &Sides) -> Result<OfTable> {
     let mut of = OfTable { table: "profiles".to_owned(), ..OfTable::default() };
-    let mut standing: Option<BTreeMap<String, (bool, bool)>> = None;
+    let mut standing: Option<Differ> = None;
     for round in 0..ROUNDS {
         if round > 0 {
             tokio::time::sleep(PAUSE).await;
         }
         let (tables, documents) = (by_tables(sides).await?, by_documents(sides)?);
-        of.rows = tables.len() as u64;
-        let people = tables.keys().chain(documents.keys());
-        let differ = people.filter(|person| tables.get(*person) != documents.get(*person));
-        let differ =
-            differ.map(|person| (person.clone(), (tables.contains_key(person), documents.contains_key(person))));
-        let differ: BTreeMap<_, _> = match standing {
-            None => differ.collect(),
-            Some(before) => differ.filter(|(person, _)| before.contains_key(person)).collect(),
-        };
+        of.rows = tables.values().map(|rows| rows.len() as u64).sum();
+        let mut differ = differ(tables, documents);
+        if let Some(before) = standing {
+            differ.retain(|person, said| before.get(person) == Some(said));
+        }
         let settled = differ.is_empty();
         standing = Some(differ);
         if settled {
             break;
         }
     }
-    for shapes in standing.unwrap_or_default().values() {
-        match shapes {
-            (true, false) => of.missing += 1,
-            (false, true) => of.extra += 1,
-            _ => of.different += 1,
-        }
+    for [tables, documents] in standing.unwrap_or_default().values() {
+        let (tables, documents) = (tables.len() as u64, documents.len() as u64);
+        of.missing += tables.saturating_sub(documents);
+        of.extra += documents.saturating_sub(tables);
+        of.different += u64::from(tables == documents);
     }
     Ok(of)
+}
+
+fn differ(mut tables: Said, mut documents: Said) -> Differ {
+    let people: BTreeSet<String> = tables.keys().chain(documents.keys()).cloned().collect();
+    let said = |person: String| {
+        let said = [&mut tables, &mut documents].map(|shape| shape.remove(&person).unwrap_or_default());
+        (person, said)
+    };
+    people.into_iter().map(said).filter(|(_, [tables, documents])| tables != documents).collect()
 }
 
 async fn by_tables(sides: &Sides) -> Result<Said> {
@@ -58,7 +64,8 @@ async fn by_tables(sides: &Sides) -> Result<Said> {
     let mut said = Said::new();
     for row in &answer.rows {
         let text = |column: usize| row[column].as_str().context("a person's features are text");
-        said.insert(text(0)?.to_owned(), (sorted(&serde_json::from_str(text(1)?)?).to_string(), text(2)?.to_owned()));
+        let row = (sorted(&serde_json::from_str(text(1)?)?).to_string(), text(2)?.to_owned());
+        said.entry(text(0)?.to_owned()).or_default().push(row);
     }
     Ok(said)
 }
@@ -73,7 +80,8 @@ fn by_documents(sides: &Sides) -> Result<Said> {
         for (person, profile) in &page {
             // A person of whom only facts are known has no features yet, in either shape.
             if profile["features_as_of"].is_string() {
-                said.insert(person.clone(), (sorted(&profile["features"]).to_string(), tags(&profile["tags"])));
+                let document = (sorted(&profile["features"]).to_string(), tags(&profile["tags"]));
+                said.entry(person.clone()).or_default().push(document);
             }
         }
     }

@@ -10,7 +10,6 @@ use model::{Layer, Tokeniser, topic};
 use runtime::{Tasks, Telemetry};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio_postgres::NoTls;
 
 /// Rows of the backlog, and rows a transaction.
 const BACKLOG: i64 = 300_000;
@@ -23,7 +22,7 @@ struct Bench {
     cluster: Cluster,
     bus: Arc<dyn Bus>,
     telemetry: Telemetry,
-    client: tokio_postgres::Client,
+    client: engine_postgres::Client,
 }
 
 pub async fn run(time: Duration) -> Result<Vec<Figure>> {
@@ -64,8 +63,7 @@ async fn prepare(scratch: &Scratch) -> Result<Bench> {
     for (name, partitions) in topic::all() {
         bus.create_topic(&TopicSpec::new(name, partitions)).await?;
     }
-    let (client, connection) = config.connect(NoTls).await?;
-    tokio::spawn(connection);
+    let client = engine_postgres::testing::connect(&config).await?;
     Ok(Bench { cluster, bus, telemetry, client })
 }
 
@@ -148,6 +146,8 @@ impl Bench {
                 .await;
                 self.client.execute(&insert, &[&format!("s{number}")]).await?;
             }
+            let rate = commits as f64 / begin.elapsed().as_secs_f64();
+            ensure!(rate > 0.95 * RATE as f64, "only {rate:.0} commits a second: this is no measurement of {RATE}");
             anyhow::Ok(())
         };
         let (written, times) = tokio::join!(writing, self.read_times(positions, usize::try_from(commits)?));

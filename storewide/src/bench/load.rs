@@ -70,7 +70,7 @@ pub fn product_viewed(number: u64) -> Value {
     })
 }
 
-/// Resident memory of this process and of all it started, MiB. Shared pages count once a process, so it is an upper bound.
+/// Memory of this process and of all it started, MiB: the proportional set size, which shares shared pages out.
 #[must_use]
 pub fn resident_mib() -> f64 {
     let mut parents = Vec::new();

@@ -26,7 +26,7 @@ pub async fn run(options: &Bench) -> Result<ExitCode> {
         BenchName::Gateway => gateway::run(time).await?,
         BenchName::Capture => capture::run(time).await?,
         BenchName::Processing => processing::run(time).await?,
-        BenchName::Freshness => freshness::run(time).await?,
+        BenchName::Freshness => freshness::run(time, &options.data).await?,
         BenchName::Orders => orders::run(time).await?,
         BenchName::Query => query::run(time, &options.data).await?,
         BenchName::Start => start::run().await?,

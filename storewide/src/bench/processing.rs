@@ -1,4 +1,4 @@
-//! Signals through both stages of processing, on one core: events and orders that wait on the log until processing starts.
+//! Signals through both stages of processing, on one core: events that wait on the log until processing starts.
 
 use super::figure::Figure;
 use super::load::Scratch;

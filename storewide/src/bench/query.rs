@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 use reqwest::Method;
 use serde_json::Value;
 use serving::Limits;
+use serving::freshness::await_token;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -15,12 +16,16 @@ const DASHBOARD: &str = "select s.store_code, strftime(o.placed_at, '%Y-%m') as 
     sum(l.net_minor) as net_minor
     from order_lines l join orders o on o.order_id = l.order_id join stores s on s.store_id = o.store_id group by 1, 2 order by 1, 2";
 
+/// Longest time that the bench waits for the data to be served.
+const SERVED_MAX: Duration = Duration::from_secs(3_600);
+
 pub async fn run(time: Duration, folder: &Path) -> Result<Vec<Figure>> {
     let scratch = Scratch::new("query")?;
     let (house, client, data) = house(&scratch).await?;
     let journey = Journey::open(folder, JourneyOptions::default())?;
-    let loaded = Loader::new(client.clone(), data, &journey.fingerprint(), true)?.load(&journey).await?;
-    while client.number("select count(*) from orders", Some(&loaded.position)).await.is_err() {}
+    let loaded = Loader::open(client.clone(), data, &journey, true).await?.load(&journey).await?;
+    await_token(house.bus().as_ref(), &house.serving().analytics_progress, &loaded.position.parse()?, SERVED_MAX)
+        .await?;
     let members: Vec<Value> =
         client.sql("select member_no from members", None, 10_000).await?.rows.into_iter().flatten().collect();
     ensure!(!members.is_empty(), "nobody to ask for");

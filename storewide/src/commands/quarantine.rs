@@ -1,11 +1,12 @@
 //! `quarantine`: what the gateway refused, and why.
 
 use super::output::print;
+use super::session::Session;
 use super::table::table;
 use crate::cli::{Quarantine, QuarantineAction};
-use crate::client::Client;
 use anyhow::{Context, Result};
 use reqwest::Method;
+use runtime::config::Config;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -13,10 +14,11 @@ use std::process::ExitCode;
 ///
 /// # Errors
 /// When no server is found or it refuses.
-pub async fn quarantine(options: &Quarantine, data_dir: &Path) -> Result<ExitCode> {
-    let client = Client::find(&options.server, data_dir)?;
+pub async fn quarantine(options: &Quarantine, config: &Config, data_dir: &Path) -> Result<ExitCode> {
     let QuarantineAction::List { limit, json } = &options.action;
-    let answer = client.send(client.request(Method::GET, &format!("/api/v1/quarantine?limit={limit}"))).await?;
+    let path = format!("/api/v1/quarantine?limit={limit}");
+    let session = Session::open(&options.server, config, data_dir).await?;
+    let answer = session.run(async |client| client.send(client.request(Method::GET, &path)).await).await?;
     if *json {
         print(&answer.to_string())?;
         return Ok(ExitCode::SUCCESS);

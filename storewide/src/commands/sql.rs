@@ -1,12 +1,13 @@
 //! `sql`: one question to the serving layer.
 
 use super::output::print;
+use super::session::Session;
 use super::table::table;
 use crate::cli::{Format, Sql};
 use crate::client::{Answer, Client};
 use anyhow::Result;
-use reqwest::Method;
-use serde_json::{Value, json};
+use runtime::config::Config;
+use serde_json::Value;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -14,23 +15,30 @@ use std::process::ExitCode;
 ///
 /// # Errors
 /// When no server is found or it refuses the question.
-pub async fn sql(options: &Sql, data_dir: &Path) -> Result<ExitCode> {
-    let client = Client::find(&options.server, data_dir)?;
-    if let Format::Csv = options.format {
-        let body =
-            json!({ "sql": options.query, "limit": options.limit, "at_least": options.at_least, "format": "csv" });
-        let answer = client.response(client.request(Method::POST, "/api/v1/sql").json(&body)).await?;
-        print(answer.text().await?.trim_end_matches('\n'))?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    if let Format::Json = options.format {
-        let body = json!({ "sql": options.query, "limit": options.limit, "at_least": options.at_least });
-        let answer = client.send(client.request(Method::POST, "/api/v1/sql").json(&body)).await?;
-        print(&serde_json::to_string_pretty(&answer)?)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    show(&client.sql(&options.query, options.at_least.as_deref(), options.limit).await?)?;
+pub async fn sql(options: &Sql, config: &Config, data_dir: &Path) -> Result<ExitCode> {
+    let session = Session::open(&options.server, config, data_dir).await?;
+    session.run(async |client| answer(options, &client).await).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn answer(options: &Sql, client: &Client) -> Result<()> {
+    let Sql { query, format, limit, at_least, .. } = options;
+    match format {
+        Format::Csv => {
+            let answer = client.sql_as("csv", query, at_least.as_deref(), *limit).await?;
+            let truncated = answer.headers().contains_key("x-storewide-truncated");
+            print(answer.text().await?.trim_end_matches("\r\n"))?;
+            if truncated {
+                eprintln!("only the first {limit} rows: more were left out (--limit)");
+            }
+        }
+        Format::Json => {
+            let answer: Value = client.sql_as("json", query, at_least.as_deref(), *limit).await?.json().await?;
+            print(&serde_json::to_string_pretty(&answer)?)?;
+        }
+        Format::Table => show(&client.sql(query, at_least.as_deref(), *limit).await?)?,
+    }
+    Ok(())
 }
 
 fn show(answer: &Answer) -> std::io::Result<()> {

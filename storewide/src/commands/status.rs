@@ -1,11 +1,13 @@
 //! `status`: each layer's rate, lag, position and errors.
 
 use super::output::print;
+use super::session::Session;
 use super::table::table;
 use crate::cli::Status;
 use crate::client::Client;
 use anyhow::Result;
 use reqwest::Method;
+use runtime::config::Config;
 use runtime::{LagUnit, LayerStatus};
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,8 +17,14 @@ use std::time::Duration;
 ///
 /// # Errors
 /// When no server is found or it does not answer.
-pub async fn status(options: &Status, data_dir: &Path) -> Result<ExitCode> {
-    let client = Client::find(&options.server, data_dir)?;
+pub async fn status(options: &Status, config: &Config, data_dir: &Path) -> Result<ExitCode> {
+    let session = Session::open(&options.server, config, data_dir).await?;
+    session.run(async |client| watch(options, &client).await).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows the status once, or until interrupted.
+async fn watch(options: &Status, client: &Client) -> Result<()> {
     loop {
         let answer = client.send(client.request(Method::GET, "/api/v1/status")).await?;
         if options.json {
@@ -30,10 +38,10 @@ pub async fn status(options: &Status, data_dir: &Path) -> Result<ExitCode> {
             print(&show(&layers))?;
         }
         if !options.watch {
-            return Ok(ExitCode::SUCCESS);
+            return Ok(());
         }
         tokio::select! {
-            () = super::interrupted() => return Ok(ExitCode::SUCCESS),
+            () = super::interrupted() => return Ok(()),
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
         }
     }

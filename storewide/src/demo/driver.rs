@@ -1,12 +1,12 @@
 //! Sends what shoppers do through the public doors, at a rate, and keeps account of what was acknowledged.
 
 use super::shopper::{Crowd, Deed};
-use crate::client::Client;
+use crate::client::{self, Client};
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use model::Position;
 use oltp::command::{PutOrder, PutReturn};
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -103,7 +103,9 @@ impl Doors {
         };
         // A new key reaches the gateway as a change record, some milliseconds after it was made.
         let start = Instant::now();
-        while !reqwest::get(format!("{gateway}/v1/projects/{write_key}/settings")).await?.status().is_success() {
+        let settings = format!("{gateway}/v1/projects/{write_key}/settings");
+        // The address holds the key, so no error may show it.
+        while !reqwest::get(&settings).await.map_err(reqwest::Error::without_url)?.status().is_success() {
             if start.elapsed() > PATIENCE {
                 bail!("the gateway does not know the write key; is capture running?");
             }
@@ -310,11 +312,11 @@ impl Driver {
                     Ok(answer) => return Ok(answer),
                     Err(error) => error.to_string(),
                 },
-                Ok(response) if is_final(response.status()) => {
+                Ok(response) if client::is_final(response.status()) => {
                     bail!("{}: {}", response.status(), response.text().await.unwrap_or_default());
                 }
                 Ok(response) => response.status().to_string(),
-                Err(error) => error.to_string(),
+                Err(error) => error.without_url().to_string(),
             };
             if start.elapsed() > PATIENCE {
                 bail!("gave up after {} s: {failure}", PATIENCE.as_secs());
@@ -323,8 +325,4 @@ impl Driver {
             wait = (wait * 2).min(Duration::from_secs(1));
         }
     }
-}
-
-fn is_final(status: StatusCode) -> bool {
-    status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS && status != StatusCode::REQUEST_TIMEOUT
 }

@@ -154,7 +154,7 @@ async fn load(options: &Demo, client: &Client, data: &DataDir, journey: &Journey
     );
     say(options, &text);
     let start = Instant::now();
-    let loader = Loader::new(client.clone(), data.clone(), &journey.fingerprint(), !options.json)?;
+    let loader = Loader::open(client.clone(), data.clone(), journey, !options.json).await?;
     let loaded = loader.load(journey).await?;
     served(client, &loaded.position).await?;
     let text = if loaded.records == 0 {

@@ -5,7 +5,7 @@ use crate::audit::Report as Audit;
 use crate::client::Client;
 use crate::house::House;
 use crate::import::{Codes, Journey, Loaded};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use bus::TopicPartition;
 use model::topic;
 use serde::Serialize;
@@ -82,7 +82,6 @@ pub async fn make(
     journey: &Journey,
     loaded: &Loaded,
 ) -> Result<Report> {
-    let freshness = house.serving().freshness.summary();
     let wal = account.wal.clone().max((!loaded.position.is_empty()).then(|| loaded.position.clone()));
     let mut check = Check { client, lost: 0, duplicated: 0 };
     let own = |column: &str| format!("starts_with({column}, '{run}-')");
@@ -91,6 +90,8 @@ pub async fn make(
     let orders = check.served("orders", "order_no", &own("order_no"), &account.orders, wal.clone()).await?;
     let returns = check.served("returns", "return_no", &own("return_no"), &account.returns, wal.clone()).await?;
     let sample = check.sample(&journey.codes()?, wal.as_deref()).await?;
+    // Not before everything is served: what comes late would be left out.
+    let freshness = house.serving().freshness.summary();
     settle(client).await?;
     let number = |sql: &'static str| client.number(sql, None);
     let decisions = Decisions {
@@ -150,7 +151,7 @@ impl Check<'_> {
             let answer = self.client.sql(&sql, at_least.as_deref(), PAGE).await?;
             for row in &answer.rows {
                 let id = row[0].as_str().unwrap_or_default();
-                self.duplicated += row[1].as_u64().unwrap_or(1).saturating_sub(1);
+                self.duplicated += row[1].as_u64().context("a count is a number")?.saturating_sub(1);
                 found += u64::from(missing.remove(id));
                 id.clone_into(&mut after);
             }

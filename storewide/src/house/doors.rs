@@ -11,7 +11,8 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use model::Layer;
 use runtime::auth::Keys;
-use runtime::{Tasks, http};
+use runtime::{LayerStatus, Tasks, http};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
@@ -62,6 +63,24 @@ pub(super) fn openapi() -> OpenApi {
     document
 }
 
+/// Whether each layer is at work: the store answers, the gateway knows its keys, the loops have found their place in the log.
+async fn ready_layers(parts: &Parts) -> BTreeMap<Layer, bool> {
+    let placed = |layer: &LayerStatus| !layer.position.is_empty();
+    let mut ready: BTreeMap<Layer, bool> =
+        parts.telemetry.status().iter().map(|layer| (layer.layer, placed(layer))).collect();
+    let serving = [&parts.serving.analytics_progress, &parts.serving.profiles_progress];
+    let store = parts.oltp.position().await.is_ok();
+    ready.extend([
+        (Layer::Access, store),
+        (Layer::Oltp, store),
+        (Layer::Gateway, parts.gateway.is_ready()),
+        // The log is open, or nobody could ask.
+        (Layer::Bus, true),
+        (Layer::Serving, serving.iter().all(|progress| progress.as_of().complete_to.is_some())),
+    ]);
+    ready
+}
+
 /// Health and metrics: no keys, so nothing but numbers.
 fn watch(parts: &Parts) -> Router {
     let telemetry = parts.telemetry.clone();
@@ -74,10 +93,9 @@ fn watch(parts: &Parts) -> Router {
         get(move || {
             let parts = parts.clone();
             async move {
-                let store = parts.oltp.position().await.is_ok();
-                let gateway = parts.gateway.is_ready();
-                let status = if store && gateway { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-                (status, axum::Json(serde_json::json!({ "oltp": store, "gateway": gateway })))
+                let layers = ready_layers(&parts).await;
+                let all = layers.values().all(|ready| *ready);
+                (if all { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, axum::Json(layers))
             }
         })
     };

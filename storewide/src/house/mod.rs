@@ -9,7 +9,7 @@ mod stores;
 use crate::audit::{self, Report, Sides};
 use crate::datadir::{Lock, Running};
 use crate::settings::Settings;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bus::Bus;
 use contract::playbooks::Playbooks;
 use contract::{Definitions, events};
@@ -20,6 +20,7 @@ use runtime::clock::FixedClock;
 use runtime::{Clock, SystemClock, Tasks, Telemetry};
 use serving::Serving;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// A running house.
 pub struct House {
@@ -39,15 +40,33 @@ pub(crate) struct Parts {
     pub(crate) oltp: Oltp,
     pub(crate) gateway: Gateway,
     pub(crate) serving: Serving,
-    pub(crate) store_config: tokio_postgres::Config,
+    pub(crate) store_config: engine_postgres::Config,
+    /// Which store it is.
+    pub(crate) deployment: Uuid,
 }
 
 impl House {
     /// Starts all layers; returns when all doors are open.
     ///
     /// # Errors
-    /// When the data directory is in use, an engine does not start, a definition is not valid, or an address is taken.
+    /// When the data directory is in use or belongs to another store, an engine does not start, a definition is not valid, or
+    /// an address is taken.
     pub async fn start(settings: Settings) -> Result<Self> {
+        Self::start_with(settings, start_decisions).await
+    }
+
+    /// Starts all layers but decisions: a house that is started to be asked contacts nobody.
+    ///
+    /// # Errors
+    /// As [`House::start`].
+    pub async fn start_without_decisions(settings: Settings) -> Result<Self> {
+        Self::start_with(settings, |_, _, _| Ok(())).await
+    }
+
+    async fn start_with(
+        settings: Settings,
+        decisions: impl FnOnce(&Settings, &Tasks, &Parts) -> Result<()>,
+    ) -> Result<Self> {
         let lock = settings.data.lock()?;
         settings.data.forget_running();
         let tasks = Tasks::default();
@@ -59,14 +78,14 @@ impl House {
             }
         };
         let opened = async {
-            start_layers(&settings, &tasks, &parts)?;
-            doors::open(&settings, &tasks, &parts).await
+            start_pipeline(&settings, &tasks, &parts)?;
+            decisions(&settings, &tasks, &parts)?;
+            let running = doors::open(&settings, &tasks, &parts).await?;
+            settings.data.note_running(&running)?;
+            Ok(running)
         };
         match opened.await {
-            Ok(running) => {
-                settings.data.note_running(&running)?;
-                Ok(Self { settings, tasks, parts, running, _lock: lock })
-            }
+            Ok(running) => Ok(Self { settings, tasks, parts, running, _lock: lock }),
             Err(error) => {
                 tasks.stop().await;
                 Err(error)
@@ -148,7 +167,7 @@ async fn assemble(settings: &Settings, tasks: &Tasks) -> Result<Parts> {
         stores::truth(settings, tasks, &telemetry, &tokeniser),
         stores::analytics(settings)
     );
-    let (log, (oltp, store_config), analytics) = (log?, truth?, analytics?);
+    let (log, (oltp, store_config, deployment), analytics) = (log?, truth?, analytics?);
     let bus: Arc<dyn Bus> = log.bus();
     let contracts = match &settings.contracts.dir {
         Some(dir) => events::Registry::load(&dir.join("events"))?,
@@ -163,12 +182,12 @@ async fn assemble(settings: &Settings, tasks: &Tasks) -> Result<Parts> {
         telemetry.meter(Layer::Gateway),
     );
     let serving = stores::serving(settings, &telemetry, &tokeniser, &log, analytics)?;
-    Ok(Parts { telemetry, clock, bus, oltp, gateway, serving, store_config })
+    Ok(Parts { telemetry, clock, bus, oltp, gateway, serving, store_config, deployment })
 }
 
-/// Starts the loops of all layers.
-fn start_layers(settings: &Settings, tasks: &Tasks, parts: &Parts) -> Result<()> {
-    let Parts { telemetry, clock, bus, oltp, .. } = parts;
+/// Starts the loops that bring signals from the doors to the serving layer.
+fn start_pipeline(settings: &Settings, tasks: &Tasks, parts: &Parts) -> Result<()> {
+    let Parts { telemetry, clock, bus, .. } = parts;
     let meter = |layer| telemetry.meter(layer);
     let stop = |layer| tasks.stop_of(layer);
 
@@ -201,19 +220,23 @@ fn start_layers(settings: &Settings, tasks: &Tasks, parts: &Parts) -> Result<()>
 
     stores::start_sinks(tasks, parts);
     tasks.spawn(Layer::Bus, "pulse", pulse::run(parts.clone(), stop(Layer::Bus)));
+    Ok(())
+}
 
+/// Starts the loops that act.
+fn start_decisions(settings: &Settings, tasks: &Tasks, parts: &Parts) -> Result<()> {
     let playbooks = match &settings.contracts.dir {
-        Some(dir) => Playbooks::load(&dir.join("playbooks")).context("playbooks")?,
+        Some(dir) => Playbooks::load(dir)?,
         None => Playbooks::embedded(),
     };
     let decisions = decisions::run(
         settings.decisions.clone(),
-        Arc::clone(bus),
-        oltp.clone(),
+        Arc::clone(&parts.bus),
+        parts.oltp.clone(),
         Arc::new(playbooks),
-        Arc::clone(clock),
-        meter(Layer::Decisions),
-        stop(Layer::Decisions),
+        Arc::clone(&parts.clock),
+        parts.telemetry.meter(Layer::Decisions),
+        tasks.stop_of(Layer::Decisions),
     );
     tasks.spawn(Layer::Decisions, "decide", decisions);
     Ok(())

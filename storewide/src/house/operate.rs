@@ -37,10 +37,14 @@ pub(super) fn router(parts: &Parts) -> Router {
     reading.merge(operating).with_state(parts.clone())
 }
 
-/// Rate, lag, position and errors of each layer.
+/// Rate, lag, position and errors of each layer, and which store this is.
 #[utoipa::path(get, path = "/api/v1/status", tag = "operate", responses((status = 200, body = Object)), security(("key" = [])))]
 async fn status(State(parts): State<Parts>) -> Json<Value> {
-    Json(json!({ "layers": parts.telemetry.status(), "freshness": parts.serving.freshness.summary() }))
+    Json(json!({
+        "deployment": parts.deployment,
+        "layers": parts.telemetry.status(),
+        "freshness": parts.serving.freshness.summary(),
+    }))
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -15,6 +15,7 @@ use runtime::{SystemClock, Tasks, Telemetry};
 use serving::{Analytics, Profiles, Progress, Serving, Work, tables};
 use std::sync::Arc;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// Name of our database on the server.
 const DATABASE: &str = "storewide";
@@ -44,21 +45,22 @@ pub(super) async fn truth(
     tasks: &Tasks,
     telemetry: &Telemetry,
     tokeniser: &Tokeniser,
-) -> Result<(Oltp, tokio_postgres::Config)> {
+) -> Result<(Oltp, engine_postgres::Config, Uuid)> {
     let config = match &settings.postgres.url {
         Some(url) => engine_postgres::external(url).await?,
         None => private(settings, tasks, telemetry).await?,
     };
     let oltp = Oltp::new(&settings.oltp, config.clone(), tokeniser.clone(), telemetry.meter(Layer::Oltp))?;
-    oltp.migrate().await?;
+    let deployment = oltp.migrate().await?.deployment;
+    settings.data.belongs_to(deployment)?;
     if settings.data.stored_secret(OWNER_KEY)?.is_none() {
         let (_, key) = oltp.create_api_key("owner", Role::Admin, None).await?;
         settings.data.store_secret(OWNER_KEY, &key)?;
     }
-    Ok((oltp, config))
+    Ok((oltp, config, deployment))
 }
 
-async fn private(settings: &Settings, tasks: &Tasks, telemetry: &Telemetry) -> Result<tokio_postgres::Config> {
+async fn private(settings: &Settings, tasks: &Tasks, telemetry: &Telemetry) -> Result<engine_postgres::Config> {
     let mut of = engine_postgres::Settings::new(settings.data.path("postgres"));
     of.bin_dir.clone_from(&settings.postgres.bin_dir);
     let cluster = Cluster::start(of).await?;

@@ -1,7 +1,7 @@
 //! Loading commands through `/api/v1/batch`: several chunks at once, resumable after any stop.
 
 use super::completejourney::{Journey, work};
-use crate::client::Client;
+use crate::client::{self, Client};
 use crate::datadir::DataDir;
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -89,13 +89,17 @@ struct Acknowledged {
 }
 
 impl Loader {
-    /// A loader for one import; imports with the same fingerprint go on where the last one stopped.
+    /// A loader of a journey into a store; the same journey into the same store goes on where it stopped.
     ///
     /// # Errors
-    /// When the folder for the progress cannot be made.
-    pub fn new(client: Client, data: DataDir, fingerprint: &str, show: bool) -> Result<Self> {
+    /// When the server does not say which store it has, or the folder for the progress cannot be made.
+    pub async fn open(client: Client, data: DataDir, journey: &Journey, show: bool) -> Result<Self> {
         let folder = data.path("import");
         std::fs::create_dir_all(&folder)?;
+        let status = client.send(client.request(Method::GET, "/api/v1/status")).await?;
+        // What one store has taken, another lacks, also behind the same address.
+        let store = status["deployment"].as_str().context("the server does not say which store it has")?;
+        let fingerprint = format!("{} in {store}", journey.fingerprint());
         let name = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, fingerprint.as_bytes());
         let bar = if show { ProgressBar::new(0) } else { ProgressBar::hidden() };
         let style = ProgressStyle::with_template("loading [{bar:32}] {percent:>3} % · {msg} · {eta} left")?;
@@ -264,7 +268,10 @@ enum Refused {
 async fn post(client: &Client, body: Bytes) -> Result<String, Refused> {
     let request = client.request(Method::POST, "/api/v1/batch").header("content-type", "application/x-ndjson");
     let answer = async { client.response(request.body(body)).await?.text().await.context("the answer broke off") };
-    let answer = answer.await.map_err(Refused::ForNow)?;
+    let answer = answer.await.map_err(|error| match error.downcast_ref::<client::Refused>() {
+        Some(refused) if client::is_final(refused.status) => Refused::ForGood(error),
+        _ => Refused::ForNow(error),
+    })?;
     let mut position = None;
     for line in answer.lines() {
         let line: Value = serde_json::from_str(line).context("the answer is not NDJSON").map_err(Refused::ForNow)?;
