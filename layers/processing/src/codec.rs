@@ -14,6 +14,15 @@ pub fn encode<T: Serialize>(namespace: &'static str, layout: u8, value: &T) -> R
     bytes.map(Bytes::from).map_err(|error| ProcessingError::Damaged { namespace, reason: error.to_string() })
 }
 
+/// How long a part of a value is when it is encoded.
+///
+/// # Errors
+/// When the part cannot be encoded, which no part of ours is.
+pub fn length<T: Serialize>(namespace: &'static str, part: &T) -> Result<usize, ProcessingError> {
+    let length = postcard::experimental::serialized_size(part);
+    length.map_err(|error| ProcessingError::Damaged { namespace, reason: error.to_string() })
+}
+
 /// Decodes a value.
 ///
 /// # Errors

@@ -41,11 +41,11 @@ impl Default for ProcessingConfig {
 }
 
 impl ProcessingConfig {
-    /// Checks the values.
+    /// Checks the values, and that what they change is defined.
     ///
     /// # Errors
     /// Naming the key.
-    pub fn validate(&self) -> Result<(), crate::ProcessingError> {
+    pub fn validate(&self, definitions: &contract::Definitions) -> Result<(), crate::ProcessingError> {
         let fail = |reason: &str| Err(crate::ProcessingError::Config(reason.to_owned()));
         if !(1..=100_000).contains(&self.batch_records) {
             return fail("processing.batch_records is between 1 and 100000");
@@ -65,6 +65,10 @@ impl ProcessingConfig {
             .any(|intent| intent.after_seconds.is_some_and(|seconds| !(1..=86_400).contains(&seconds)))
         {
             return fail("processing.intents.<name>.after_seconds is between 1 and 86400");
+        }
+        let known = |name: &String| definitions.intents.iter().any(|intent| intent.name == *name);
+        if let Some(name) = self.intents.keys().find(|name| !known(name)) {
+            return fail(&format!("processing.intents.{name}: no contract defines this intent"));
         }
         Ok(())
     }

@@ -8,13 +8,16 @@ pub enum ProcessingError {
     /// The bus failed for good.
     #[error("processing: {0}")]
     Bus(#[from] BusError),
+    /// A stage ended without a word: it panicked, which is a bug. Start again; what was not committed is done anew.
+    #[error("processing: a stage died: {0}")]
+    Died(String),
     /// A value of the section `[processing]` cannot be used. Mend it and start again.
     #[error("configuration: {0}")]
     Config(String),
-    /// State was written by another version of the program.
+    /// State was written by another version of the program, which alone can read it.
     #[error(
         "processing state in `{namespace}` has layout {found}, this program writes {expected}: start the version that wrote it, \
-         or remove the data directory's processing state and let it be built again from the log"
+         or go on in a new data directory and import into it again; nothing converts state in place yet"
     )]
     Layout {
         /// The namespace.

@@ -3,7 +3,8 @@
 use model::behaviour::EventType;
 use model::ids::PersonId;
 use model::signal::{Cause, MemberFact, OrderFact, ProductJoin, ReturnFact, TraceId};
-use model::{Identity, Timestamp};
+use model::{Decimal, Identity, Timestamp};
+use rust_decimal::prelude::ToPrimitive;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -22,6 +23,9 @@ pub struct Event<'a> {
     /// Canonical name.
     #[serde(borrow)]
     pub name: Cow<'a, str>,
+    /// Who sent it: ids are unique within a source only.
+    #[serde(borrow)]
+    pub source: Cow<'a, str>,
     /// Kind of call.
     #[serde(rename = "type")]
     pub kind: EventType,
@@ -84,14 +88,15 @@ impl Properties<'_> {
         text(self.sku)
     }
 
-    /// How many: whole and at least one.
+    /// How many: whole, a part of one counts as one; one where nothing is said or what is said is no number.
     pub fn quantity(&self) -> i64 {
-        text(self.quantity).and_then(|text| text.parse().ok()).map_or(1, |quantity: i64| quantity.clamp(1, 1_000_000))
+        let said = text(self.quantity).and_then(|text| text.parse().or_else(|_| Decimal::from_scientific(&text)).ok());
+        said.and_then(|quantity| quantity.ceil().to_i64()).map_or(1, |quantity| quantity.clamp(0, 1_000_000))
     }
 
     /// Price of one, where amount and currency are known.
     pub fn price(&self) -> Option<model::Money> {
-        let currency = model::Currency::parse(&text(self.currency)?).ok()?;
+        let currency = model::Currency::parse(&text(self.currency)?.to_ascii_uppercase()).ok()?;
         model::Money::from_major(&text(self.price)?, currency).ok()
     }
 }
@@ -135,10 +140,34 @@ pub enum Body<'a> {
     Forget { fact: String, version: (u64, u64) },
     /// The trace belongs to somebody else now.
     Detach { to: PersonId, move_no: u64 },
-    /// The state of a trace.
+    /// A piece of a trace's state.
     Handover {
         move_no: u64,
         #[serde(borrow)]
         state: Cow<'a, str>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_and_prices_are_read_as_shops_write_them() {
+        for (json, quantity, price) in [
+            (r#"{"quantity": 2.0, "price": 2.5, "currency": "usd"}"#, 2, Some(250)),
+            (r#"{"quantity": "3", "price": "1", "currency": "USD"}"#, 3, Some(100)),
+            (r#"{"quantity": 0}"#, 0, None),
+            (r#"{"quantity": 0.4, "price": 1}"#, 1, None),
+            (r#"{"quantity": 2e1}"#, 20, None),
+            (r#"{"quantity": "many", "currency": "dollars"}"#, 1, None),
+            (r#"{"quantity": 1e20}"#, 1, None),
+            (r#"{"quantity": 5000000}"#, 1_000_000, None),
+            ("{}", 1, None),
+        ] {
+            let properties: Properties<'_> = serde_json::from_str(json).unwrap();
+            let read = (properties.quantity(), properties.price().map(|price| price.minor));
+            assert_eq!(read, (quantity, price), "{json}");
+        }
+    }
 }

@@ -1,4 +1,7 @@
-//! Kinds of what processing counts.
+//! Kinds of what processing counts, and counts that wait for the commit of their step: a step that is done again counts once.
+
+use runtime::Meter;
+use std::collections::BTreeMap;
 
 /// Records that `identify` read.
 pub const IDENTIFIED: &str = "identified";
@@ -26,3 +29,38 @@ pub const IDENTIFY_STEP: &str = "identify_step";
 pub const FOLD_STEP: &str = "fold_step";
 /// Failed steps.
 pub const STEP: &str = "step";
+/// Facts about orders so old that they are not kept one by one any more.
+pub const PAST: &str = "past";
+
+/// Signals of a person whose state is too large to take them in.
+pub const OVERSIZE: &str = "oversize";
+
+/// What one step counts.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Records handled, by kind.
+    pub handled: BTreeMap<&'static str, u64>,
+    /// Other things, by kind.
+    pub counted: BTreeMap<&'static str, u64>,
+    /// Failures: kind and words without personal data.
+    pub failed: Vec<(&'static str, String)>,
+}
+
+impl Counts {
+    /// Counts something.
+    pub fn count(&mut self, kind: &'static str, count: u64) {
+        *self.counted.entry(kind).or_default() += count;
+    }
+
+    /// Notes a failure.
+    pub fn fail(&mut self, kind: &'static str, words: String) {
+        self.failed.push((kind, words));
+    }
+
+    /// Tells the meter.
+    pub fn tell(self, meter: &Meter) {
+        self.handled.into_iter().for_each(|(kind, count)| meter.handled(kind, count));
+        self.counted.into_iter().filter(|(_, count)| *count > 0).for_each(|(kind, count)| meter.count(kind, count));
+        self.failed.into_iter().for_each(|(kind, words)| meter.failed(kind, &words));
+    }
+}

@@ -33,6 +33,11 @@ impl Overlay {
         self.changes.insert((namespace, key), value);
     }
 
+    /// Committed keys from a key on, in order, at most `limit`; what the step in hand added is not among them.
+    pub fn keys(&self, namespace: &'static str, from: &[u8], limit: usize) -> Result<Vec<Bytes>, BusError> {
+        Ok(self.bus.state_scan(namespace, from, limit)?.into_iter().map(|(key, _)| key).collect())
+    }
+
     /// All keys and values that start with a prefix, in key order.
     pub fn scan(&self, namespace: &'static str, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, BusError> {
         let mut found = BTreeMap::new();

@@ -3,15 +3,18 @@
 use crate::config::ProcessingConfig;
 use crate::fold::{Fold, Plan};
 use crate::identify::Identify;
+use crate::metrics::Counts;
 use crate::{ProcessingError, metrics};
 use async_trait::async_trait;
+use bus::limits::MAX_CALL_BYTES;
 use bus::{Bus, BusError, Group, NewRecord, Record, StateChange, Step, TopicPartition};
 use contract::Definitions;
 use model::topic;
 use runtime::{Clock, Meter};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Consumer group of the stage `identify`.
@@ -27,6 +30,9 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const FETCH_BYTES: usize = 4 * 1024 * 1024;
 /// Longest pause after failures.
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
+/// Most bytes of a step: half of what the bus takes, so that what an engine adds never matters. A batch that comes to more is
+/// worked on again in halves.
+const STEP_BYTES: usize = MAX_CALL_BYTES / 2;
 
 /// What a step writes.
 #[derive(Debug, Default)]
@@ -35,6 +41,16 @@ pub struct Work {
     pub state: Vec<StateChange>,
     /// Records, in order.
     pub produce: Vec<NewRecord>,
+    /// What the meters are told once it is committed.
+    pub counts: Counts,
+}
+
+impl Work {
+    fn bytes(&self) -> usize {
+        let state =
+            self.state.iter().map(|change| change.key.len() + change.value.as_ref().map_or(0, bytes::Bytes::len));
+        state.sum::<usize>() + self.produce.iter().map(NewRecord::size).sum::<usize>()
+    }
 }
 
 /// A stage: everything but the reading and the commit.
@@ -52,8 +68,8 @@ pub trait Stage: Send {
     /// When the stage has work without a record, microseconds since 1970.
     fn due(&self) -> Option<i64>;
 
-    /// Works on a batch.
-    fn step(&mut self, records: &[Record], now: i64) -> Result<Work, ProcessingError>;
+    /// Works on a batch, and on at most so many things that are due without a record.
+    fn step(&mut self, records: &[Record], now: i64, most: usize) -> Result<Work, ProcessingError>;
 
     /// The work was committed.
     fn committed(&mut self);
@@ -71,10 +87,11 @@ pub async fn run(
     meter: Meter,
     stop: CancellationToken,
 ) -> Result<(), ProcessingError> {
-    config.validate()?;
+    config.validate(&definitions)?;
     let plan = Plan::new(&definitions, &config);
-    let identify = Identify::new(&bus, meter.clone());
-    let fold = Fold::new(plan, &bus, config.people_cached, meter.clone());
+    let identify = Identify::new(&bus);
+    let fold = Fold::new(plan, &bus, config.people_cached);
+    let behind = Arc::new(Behind::default());
     let worker = |group, topics| Worker {
         group,
         topics,
@@ -83,14 +100,39 @@ pub async fn run(
         meter: meter.clone(),
         stop: stop.clone(),
         batch: config.batch_records,
+        most: config.batch_records,
         positions: BTreeMap::new(),
         turn: 0,
-        behind: None,
+        unread: None,
         now: i64::MIN,
+        behind: Arc::clone(&behind),
     };
-    let first = worker(IDENTIFY_GROUP, topic::identify_inputs()).work(identify);
-    let second = worker(FOLD_GROUP, vec![topic::SIGNALS.to_owned()]).work(fold);
-    tokio::try_join!(Box::pin(first), Box::pin(second)).map(|_| ())
+    let inputs = topic::identify_inputs().into_iter().chain([topic::CAPTURE_PROGRESS.to_owned()]);
+    let mut stages = JoinSet::new();
+    stages.spawn(worker(IDENTIFY_GROUP, inputs.collect()).work(identify));
+    stages.spawn(worker(FOLD_GROUP, vec![topic::SIGNALS.to_owned()]).work(fold));
+    while let Some(ended) = stages.join_next().await {
+        // The first failure ends the other stage too: it is dropped with the set.
+        ended.map_err(|error| ProcessingError::Died(error.to_string()))??;
+    }
+    Ok(())
+}
+
+/// How far each stage is behind, by its group.
+#[derive(Default)]
+struct Behind(Mutex<BTreeMap<&'static str, (u64, i64)>>);
+
+impl Behind {
+    /// Notes one stage and tells of all: a signal waits for both.
+    fn tell(&self, group: &'static str, lag: u64, position: i64, meter: &Meter) {
+        let mut stages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        stages.insert(group, (lag, position));
+        meter.lag(stages.values().map(|(lag, _)| lag).sum());
+        let shown = stages
+            .iter()
+            .map(|(group, (lag, at))| format!("{} {at} ({lag} behind)", group.trim_start_matches("processing.")));
+        meter.position(shown.collect::<Vec<_>>().join(", "));
+    }
 }
 
 /// Reads for a stage.
@@ -101,12 +143,16 @@ struct Worker {
     clock: Arc<dyn Clock>,
     meter: Meter,
     stop: CancellationToken,
+    /// Most records of a step.
     batch: usize,
+    /// Most records of the next step: fewer, while steps come out too large.
+    most: usize,
     positions: BTreeMap<TopicPartition, i64>,
     turn: usize,
     /// The rank that was not read to its end the last time.
-    behind: Option<u8>,
+    unread: Option<u8>,
     now: i64,
+    behind: Arc<Behind>,
 }
 
 impl Worker {
@@ -134,6 +180,7 @@ impl Worker {
     async fn member<S: Stage>(&mut self, stage: &mut S, failures: &mut u32) -> Result<(), ProcessingError> {
         let mut group = self.bus.join(self.group, &self.topics).await?;
         self.start(stage, group.as_ref()).await?;
+        self.report().await?;
         let mut last_beat = Instant::now();
         while !self.stop.is_cancelled() {
             if last_beat.elapsed() >= HEARTBEAT {
@@ -167,7 +214,7 @@ impl Worker {
             };
             self.positions.insert(at.clone(), position);
         }
-        self.behind = None;
+        self.unread = None;
         stage.assigned(&self.bus, &assignment).await
     }
 
@@ -178,7 +225,15 @@ impl Worker {
         records: &[Record],
     ) -> Result<(), ProcessingError> {
         let started = Instant::now();
-        let work = stage.step(records, self.now)?;
+        let records = &records[..records.len().min(self.most)];
+        let work = stage.step(records, self.now, self.most)?;
+        let bytes = work.bytes();
+        if bytes > STEP_BYTES && self.most > 1 {
+            self.most /= 2;
+            tracing::debug!(target: "processing", group = self.group, bytes, most = self.most, "a step is too large; halving it");
+            // The stage has worked on what will not be committed.
+            return self.start(stage, group).await;
+        }
         let mut consumed = BTreeMap::new();
         for record in records {
             consumed.insert(record.at.clone(), record.offset + 1);
@@ -192,8 +247,12 @@ impl Worker {
         };
         self.bus.step(step).await?;
         stage.committed();
+        work.counts.tell(&self.meter);
         self.positions.extend(consumed);
         self.meter.took(stage.name(), started.elapsed());
+        if bytes < STEP_BYTES / 4 {
+            self.most = self.most.saturating_mul(2).min(self.batch);
+        }
         Ok(())
     }
 
@@ -221,14 +280,14 @@ impl Worker {
         let mut ranks: Vec<u8> = self.positions.keys().map(|at| stage.rank(&at.topic)).collect();
         ranks.sort_unstable();
         ranks.dedup();
-        ranks.retain(|rank| self.behind.is_none_or(|behind| *rank <= behind));
-        self.behind = None;
+        ranks.retain(|rank| self.unread.is_none_or(|unread| *rank <= unread));
+        self.unread = None;
         let mut batches: Vec<Vec<Record>> = Vec::with_capacity(ranks.len());
         self.turn = self.turn.wrapping_add(1);
         for rank in ranks.into_iter().rev() {
             let (records, to_the_end) = self.fetch_rank(stage, rank).await?;
             if !to_the_end {
-                self.behind = Some(rank);
+                self.unread = Some(rank);
                 batches.clear();
             }
             batches.push(records);
@@ -247,7 +306,7 @@ impl Worker {
         for i in 0..mine.len() {
             // Another partition goes first each time, so that none starves.
             let (at, from) = mine[(i + self.turn) % mine.len()];
-            let room = self.batch.saturating_sub(records.len());
+            let room = self.most.saturating_sub(records.len());
             if room == 0 {
                 to_the_end = false;
                 break;
@@ -280,10 +339,104 @@ impl Worker {
         for (at, position) in &self.positions {
             lag += self.bus.watermarks(at).await?.high.saturating_sub(*position).max(0).unsigned_abs();
         }
-        if self.group == FOLD_GROUP {
-            self.meter.lag(lag);
-            self.meter.position(format!("signals {}", self.positions.values().sum::<i64>()));
-        }
+        self.behind.tell(self.group, lag, self.positions.values().sum(), &self.meter);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bus::{MemoryBus, TopicSpec};
+    use bytes::Bytes;
+    use runtime::{SystemClock, Telemetry};
+
+    const TOPIC: &str = "in";
+
+    /// Writes a mebibyte of state for each record, and counts it.
+    struct Heavy;
+
+    #[async_trait]
+    impl Stage for Heavy {
+        fn name(&self) -> &'static str {
+            metrics::FOLD_STEP
+        }
+
+        fn rank(&self, _topic: &str) -> u8 {
+            0
+        }
+
+        async fn assigned(&mut self, _: &Arc<dyn Bus>, _: &[TopicPartition]) -> Result<(), ProcessingError> {
+            Ok(())
+        }
+
+        fn due(&self) -> Option<i64> {
+            None
+        }
+
+        fn step(&mut self, records: &[Record], _now: i64, _most: usize) -> Result<Work, ProcessingError> {
+            let mut work = Work::default();
+            for record in records {
+                let key = record.value.clone().unwrap();
+                let value = Some(Bytes::from(vec![0; 1 << 20]));
+                work.state.push(StateChange { namespace: "heavy".to_owned(), key, value });
+            }
+            work.counts.handled.insert(metrics::FOLDED, records.len() as u64);
+            Ok(work)
+        }
+
+        fn committed(&mut self) {}
+    }
+
+    fn worker(bus: &Arc<dyn Bus>, meter: Meter, stop: &CancellationToken) -> Worker {
+        Worker {
+            group: FOLD_GROUP,
+            topics: vec![TOPIC.to_owned()],
+            bus: Arc::clone(bus),
+            clock: Arc::new(SystemClock),
+            meter,
+            stop: stop.clone(),
+            batch: 1_000,
+            most: 1_000,
+            positions: BTreeMap::new(),
+            turn: 0,
+            unread: None,
+            now: i64::MIN,
+            behind: Arc::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_comes_to_more_than_a_step_takes_is_done_in_parts_and_counted_once() {
+        const RECORDS: i64 = 150;
+        let bus: Arc<dyn Bus> = Arc::new(MemoryBus::new());
+        bus.create_topic(&TopicSpec::new(TOPIC, 1)).await.unwrap();
+        let record = |n: i64| NewRecord {
+            topic: TOPIC.to_owned(),
+            value: Some(Bytes::from(n.to_string())),
+            ..NewRecord::default()
+        };
+        bus.produce((0..RECORDS).map(record).collect()).await.unwrap();
+        let (telemetry, stop) = (Telemetry::default(), CancellationToken::new());
+        let running = tokio::spawn(worker(&bus, telemetry.meter(model::Layer::Processing), &stop).work(Heavy));
+        let (at, deadline) = (TopicPartition::new(TOPIC, 0), Instant::now() + Duration::from_secs(60));
+        while bus.committed(FOLD_GROUP, &at).await.unwrap() != Some(RECORDS) {
+            assert!(!running.is_finished() && Instant::now() < deadline, "the records are not worked off");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        stop.cancel();
+        running.await.unwrap().unwrap();
+        assert_eq!(bus.state_scan("heavy", &[], 1_000).unwrap().len() as i64, RECORDS);
+        assert_eq!(telemetry.status()[0].records as i64, RECORDS);
+    }
+
+    #[test]
+    fn both_stages_count_as_behind() {
+        let telemetry = Telemetry::default();
+        let (behind, meter) = (Behind::default(), telemetry.meter(model::Layer::Processing));
+        behind.tell(IDENTIFY_GROUP, 70, 5, &meter);
+        behind.tell(FOLD_GROUP, 0, 3, &meter);
+        let status = telemetry.status().remove(0);
+        assert_eq!((status.lag, status.position.as_str()), (70, "fold 3 (0 behind), identify 5 (70 behind)"));
     }
 }

@@ -1,6 +1,6 @@
 //! Orders and returns: what they contribute, and what takes it back.
 
-use crate::rig::{Rig, at, change, id, member, order, returned};
+use crate::rig::{Rig, at, change, id, member, order, returned, snapshot_complete, truncate};
 use model::topic;
 use serde_json::{Value, json};
 
@@ -48,18 +48,99 @@ async fn an_order_that_moves_takes_its_returns_with_it_there_and_back() {
 }
 
 #[tokio::test]
-async fn a_store_that_comes_late_is_joined() {
+async fn an_order_knows_its_store() {
     let rig = Rig::new().await;
-    let at_store = json!({"member_id": id(1), "store_id": id(50)});
-    rig.feed(vec![order(10, 2, -5, &at_store)]).await;
-    rig.process().await;
-    rig.feed(vec![change("store", "s", 1, &Value::Null, &json!({"store_id": id(50), "store_code": "S1"}))]).await;
+    rig.feed(vec![
+        order(10, 2, -5, &json!({"member_id": id(1), "store_id": id(50)})),
+        change("store", "s", 1, &Value::Null, &json!({"store_id": id(50), "store_code": "S1"})),
+    ])
+    .await;
     rig.process().await;
     let signals = rig.read(topic::SIGNALS).await;
-    let codes: Vec<&Value> =
-        signals.iter().map(|(_, signal)| &signal.as_ref().unwrap()["body"]["order"]["store_code"]).collect();
-    assert_eq!(codes, [&Value::Null, &json!("S1")]);
-    assert_eq!(spend(&rig).await.0, 1);
+    assert_eq!(signals[0].1.as_ref().unwrap()["body"]["order"]["store_code"], "S1");
+}
+
+/// A delete as it comes under the default replica identity: with the key only.
+fn deleted(table: &str, column: &str, n: u64, lsn: u64) -> bus::NewRecord {
+    change(table, &id(n).to_string(), lsn, &json!({column: id(n)}), &Value::Null)
+}
+
+#[tokio::test]
+async fn deleted_rows_take_back_what_they_said() {
+    let rig = Rig::new().await;
+    let person = format!("m:{}", id(1));
+    rig.feed(vec![
+        member(1, 1, -10),
+        order(10, 2, -5, &mine("paid")),
+        order(11, 3, -5, &mine("paid")),
+        returned(20, 4, 10, "completed", 400),
+    ])
+    .await;
+    rig.process().await;
+    assert_eq!(spend(&rig).await.2, 1_600);
+    assert_eq!(rig.tags(&person).await, ["new_member"]);
+    rig.feed(vec![
+        deleted("sales_return", "return_id", 20, 5),
+        deleted("sales_order", "order_id", 11, 6),
+        deleted("member", "member_id", 1, 7),
+    ])
+    .await;
+    rig.process().await;
+    assert_eq!(spend(&rig).await, (json!(1), json!("2"), json!(1_000)));
+    assert_eq!(rig.tags(&person).await, Vec::<String>::new());
+    // What was written before the delete and comes after it changes nothing.
+    rig.feed(vec![returned(20, 4, 10, "completed", 400), member(1, 1, -10), order(11, 3, -5, &mine("paid"))]).await;
+    rig.process().await;
+    assert_eq!(spend(&rig).await, (json!(1), json!("2"), json!(1_000)));
+    assert_eq!(rig.tags(&person).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_snapshot_taken_again_takes_back_what_was_deleted_meanwhile_and_nothing_else() {
+    let rig = Rig::new().await;
+    let orders = |lsn: u64, rows: std::ops::Range<u64>| {
+        rows.map(move |n| order(n, lsn + n, -5, &mine("paid"))).collect::<Vec<_>>()
+    };
+    rig.feed(orders(1, 10..14)).await;
+    rig.feed(vec![returned(20, 30, 10, "completed", 400), returned(21, 31, 11, "completed", 400)]).await;
+    rig.process().await;
+    assert_eq!(spend(&rig).await.2, 3_200);
+    let told = rig.read(topic::FEATURES).await.len();
+    // Order 13 and return 21 were deleted while nobody listened.
+    rig.feed([truncate("sales_order", 100, true), orders(101, 10..13)].concat()).await;
+    rig.feed(truncate("sales_return", 200, true)).await;
+    rig.process().await;
+    assert_eq!(rig.read(topic::FEATURES).await.len(), told, "nothing is taken back before the snapshot is complete");
+    rig.feed(vec![returned(20, 201, 10, "completed", 400), snapshot_complete()]).await;
+    rig.process_until(async |rig| spend(rig).await.2 == json!(2_600)).await;
+    // A row that was read before the truncate, in another partition.
+    rig.feed(orders(1, 13..14)).await;
+    rig.process().await;
+    assert_eq!(spend(&rig).await, (json!(3), json!("5"), json!(2_600)));
+}
+
+#[tokio::test]
+async fn a_truncate_takes_back_members_and_what_they_claim() {
+    let rig = Rig::new().await;
+    let viewed = |message: &str, user: Option<&str>| {
+        crate::rig::event(message, "product_viewed", Some("a1"), user, 0, &json!({}))
+    };
+    let email = crate::rig::identity(5, 1, "email", "tok");
+    rig.feed(vec![
+        member(1, 1, -10),
+        change("member_identity", "m", 2, &Value::Null, &email),
+        viewed("1", Some("no-1")),
+        order(10, 3, -5, &json!({"contact": "email:tok"})),
+    ])
+    .await;
+    rig.process().await;
+    assert_eq!(rig.features(&format!("m:{}", id(1))).await["product_views_7d"], 1);
+    rig.feed([truncate("member", 10, false), truncate("member_identity", 11, false)].concat()).await;
+    rig.process_until(async |rig| {
+        rig.features("u:no-1").await["product_views_7d"] == 1 && rig.features("c:email:tok").await["orders_7d"] == 1
+    })
+    .await;
+    assert_eq!(rig.tags(&format!("m:{}", id(1))).await, Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -76,3 +76,59 @@ async fn repeats_are_dropped_for_ever() {
     assert_eq!(rig.features("a:a1").await["product_views_lifetime"], 1);
     assert_eq!(rig.features("a:a2").await, Value::Null);
 }
+
+#[tokio::test]
+async fn two_identities_of_one_form_are_one_persons() {
+    let rig = Rig::new().await;
+    let seen = json!({"identities": [{"kind": "email", "token": "tok"}, {"kind": "phone", "token": "new"}]});
+    rig.feed(vec![
+        change("member_identity", "m", 1, &Value::Null, &identity(5, 1, "email", "tok")),
+        event("1", "identify", Some("a1"), None, -5, &seen),
+        view("2", "a1", None, -4),
+        order(10, 2, -3, &json!({"contact": "phone:new"})),
+    ])
+    .await;
+    rig.process().await;
+    let features = rig.features(&format!("m:{}", id(1))).await;
+    assert_eq!((&features["product_views_7d"], &features["orders_7d"]), (&json!(1), &json!(1)));
+}
+
+#[tokio::test]
+async fn a_message_id_is_one_sources_own() {
+    let rig = Rig::new().await;
+    let from = |source: &str, device: &str| {
+        event("1001", "product_viewed", Some(device), None, -1, &json!({"source": source}))
+    };
+    rig.feed(vec![from("web", "a1"), from("app", "a1"), from("web", "a1")]).await;
+    rig.process().await;
+    assert_eq!(rig.features("a:a1").await["product_views_lifetime"], 2);
+}
+
+#[tokio::test]
+async fn a_re_used_product_code_names_its_newest_bearer() {
+    let rig = Rig::new().await;
+    let product = |n: u64, code: &str, category: &str| json!({"product_id": id(n), "product_code": code, "category": category, "brand": null});
+    let (tea, coffee) = (product(60, "P", "tea"), product(61, "P", "coffee"));
+    let viewed = |message: &str, code: &str| {
+        event(message, "product_viewed", Some("a1"), None, 0, &json!({"properties": {"product_id": code}}))
+    };
+    rig.feed(vec![
+        change("product", "p", 1, &Value::Null, &tea),
+        change("product", "p", 2, &tea, &product(60, "Q", "tea")),
+        change("product", "p", 3, &Value::Null, &coffee),
+        viewed("1", "P"),
+    ])
+    .await;
+    rig.process().await;
+    rig.feed(vec![
+        change("product", "p", 4, &json!({"product_id": id(61)}), &Value::Null),
+        viewed("2", "P"),
+        viewed("3", "Q"),
+    ])
+    .await;
+    rig.process().await;
+    let signals = rig.read(topic::SIGNALS).await;
+    let categories: Vec<&Value> =
+        signals.iter().map(|(_, signal)| &signal.as_ref().unwrap()["body"]["event"]["product"]["category"]).collect();
+    assert_eq!(categories, [&json!("coffee"), &Value::Null, &json!("tea")]);
+}

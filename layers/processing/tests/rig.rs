@@ -5,18 +5,22 @@ use bytes::Bytes;
 use contract::Definitions;
 use engine_fjall::{Options, Store};
 use model::{Layer, Timestamp, topic};
-use processing::{FOLD_GROUP, IDENTIFY_GROUP, ProcessingConfig};
+use processing::{FOLD_GROUP, IDENTIFY_GROUP, ProcessingConfig, ProcessingError};
 use runtime::{Clock, Telemetry};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// 2026-03-01T12:00:00Z, where all tests start.
 pub const START: i64 = 1_772_366_400;
+
+/// Longest wait for anything.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A clock that stands where it is put.
 #[derive(Default)]
@@ -59,6 +63,20 @@ pub fn change(table: &str, key: &str, lsn: u64, before: &Value, after: &Value) -
     };
     let source = json!({"db": "d", "schema": "crm", "table": table, "lsn": lsn, "seq": 0, "tx": 1, "ts_us": START * 1_000_000, "snapshot": false});
     record(&topic::crm(table), key, &json!({"before": before, "after": after, "op": op, "source": source, "ts_us": 0}))
+}
+
+/// A truncate of a table, in every partition.
+pub fn truncate(table: &str, lsn: u64, snapshot: bool) -> Vec<NewRecord> {
+    let source = json!({"db": "d", "schema": "crm", "table": table, "lsn": lsn, "seq": 0, "tx": 0, "ts_us": START * 1_000_000, "snapshot": snapshot});
+    let value = json!({"before": null, "after": null, "op": "t", "source": source, "ts_us": 0});
+    let partitions: BTreeMap<String, i32> = topic::all().into_iter().collect();
+    let in_partition = |partition| NewRecord { partition: Some(partition), ..record(&topic::crm(table), "", &value) };
+    (0..partitions[&topic::crm(table)]).map(in_partition).collect()
+}
+
+/// What capture says at the end of a snapshot.
+pub fn snapshot_complete() -> NewRecord {
+    record(topic::CAPTURE_PROGRESS, "", &json!({"lsn": 1, "ts_us": 0, "snapshot": "complete"}))
 }
 
 pub fn event(
@@ -146,42 +164,70 @@ impl Rig {
     }
 
     pub async fn process_with(&self, config: ProcessingConfig) {
-        let stop = CancellationToken::new();
-        let meter = self.telemetry.meter(Layer::Processing);
-        let definitions = Arc::new(Definitions::embedded());
-        let run = processing::run(
-            config,
-            self.bus(),
-            definitions,
-            Arc::clone(&self.clock) as Arc<dyn Clock>,
-            meter,
-            stop.clone(),
-        );
-        let running = tokio::spawn(run);
+        let (running, stop) = self.start(config, Definitions::embedded());
+        let deadline = Instant::now() + PATIENCE;
         while !self.is_quiet().await {
             assert!(!running.is_finished(), "processing ended: {:?}", running.await);
+            assert!(Instant::now() < deadline, "processing does not come to an end");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         stop.cancel();
         running.await.unwrap().unwrap();
     }
 
-    /// Starts processing and cuts it off in the middle, as a kill would: its task is dropped where it stands.
+    /// Runs processing until something holds that no offset tells of.
+    pub async fn process_until(&self, holds: impl AsyncFn(&Self) -> bool) {
+        self.process_by(Definitions::embedded(), holds).await;
+    }
+
+    /// The same by other definitions.
+    pub async fn process_by(&self, definitions: Definitions, holds: impl AsyncFn(&Self) -> bool) {
+        let (running, stop) = self.start(ProcessingConfig::default(), definitions);
+        let deadline = Instant::now() + PATIENCE;
+        while !holds(self).await {
+            assert!(!running.is_finished(), "processing ended: {:?}", running.await);
+            assert!(Instant::now() < deadline, "what should be does not come about");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        stop.cancel();
+        running.await.unwrap().unwrap();
+    }
+
+    fn start(
+        &self,
+        config: ProcessingConfig,
+        definitions: Definitions,
+    ) -> (JoinHandle<Result<(), ProcessingError>>, CancellationToken) {
+        let (stop, meter) = (CancellationToken::new(), self.telemetry.meter(Layer::Processing));
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let run = processing::run(config, self.bus(), Arc::new(definitions), clock, meter, stop.clone());
+        (tokio::spawn(run), stop)
+    }
+
+    /// Why processing does not start.
+    pub async fn refused(&self, config: ProcessingConfig) -> String {
+        let (running, _) = self.start(config, Definitions::embedded());
+        tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap().unwrap_err().to_string()
+    }
+
+    /// Starts processing and cuts it off in the middle, as a kill would: its tasks are dropped where they stand.
     pub async fn process_for_a_moment(&self, batch_records: usize) {
         let config = ProcessingConfig { batch_records, ..ProcessingConfig::default() };
-        let meter = self.telemetry.meter(Layer::Processing);
-        let definitions = Arc::new(Definitions::embedded());
-        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        let running =
-            tokio::spawn(processing::run(config, self.bus(), definitions, clock, meter, CancellationToken::new()));
-        let first = TopicPartition::new(topic::SIGNALS, 0);
-        let before = self.signals().await;
+        let (running, _) = self.start(config, Definitions::embedded());
+        let (before, deadline) = (self.signals().await, Instant::now() + PATIENCE);
         while self.signals().await == before && !self.is_quiet().await {
+            assert!(!running.is_finished(), "processing ended: {:?}", running.await);
+            assert!(Instant::now() < deadline, "processing writes nothing");
             tokio::task::yield_now().await;
         }
-        assert!(self.bus().watermarks(&first).await.is_ok());
         running.abort();
         assert!(running.await.unwrap_err().is_cancelled());
+        // The stages have tasks of their own, which let go of the bus a moment later; here are the store's hold on it, and this one.
+        let bus = self.bus();
+        while Arc::strong_count(&bus) > 2 {
+            assert!(Instant::now() < deadline, "a stage goes on after it was cut off");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     async fn signals(&self) -> i64 {
@@ -210,7 +256,8 @@ impl Rig {
         let now = u64::try_from(self.clock.now().as_microsecond()).unwrap() ^ (1 << 63);
         let due = |key: &Bytes| u64::from_be_bytes(key[2..10].try_into().unwrap()) <= now;
         let timers = self.bus().state_scan("processing.timers", &[], 100_000).unwrap();
-        if !self.is_read(IDENTIFY_GROUP, &topic::identify_inputs()).await {
+        let inputs = topic::identify_inputs().into_iter().chain([topic::CAPTURE_PROGRESS.to_owned()]);
+        if !self.is_read(IDENTIFY_GROUP, &inputs.collect::<Vec<_>>()).await {
             return false;
         }
         // Offsets may show a moment before the records of their step do.

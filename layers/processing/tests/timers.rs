@@ -112,3 +112,27 @@ async fn late_events_count_for_life_but_open_no_visit() {
     assert_eq!((&features["product_views_7d"], &features["product_views_30d"]), (&json!(0), &json!(1)));
     assert_eq!(rig.ends().await[topic::SESSIONS].len(), 0);
 }
+
+#[tokio::test]
+async fn changed_definitions_reach_people_who_are_quiet() {
+    let rig = Rig::new().await;
+    let person = format!("m:{}", id(1));
+    let buys = order(10, 2, -2, &json!({"member_id": id(1), "net_minor": 60_000}));
+    rig.feed(vec![member(1, 1, -40 * DAY), buys]).await;
+    rig.process().await;
+    assert_eq!(rig.tags(&person).await, ["high_value"]);
+    let mut without = contract::Definitions::embedded();
+    without.tags.retain(|tag| tag.name != "high_value");
+    rig.process_by(without, async |rig| rig.tags(&person).await.is_empty()).await;
+    // And back: a sweep that is done does not hinder the next one.
+    rig.process_by(contract::Definitions::embedded(), async |rig| rig.tags(&person).await == ["high_value"]).await;
+}
+
+#[tokio::test]
+async fn an_intent_that_no_contract_defines_is_refused() {
+    let rig = Rig::new().await;
+    let config: ProcessingConfig =
+        serde_json::from_value(json!({"intents": {"cart_abandonned": {"after_seconds": 60}}})).unwrap();
+    let error = rig.refused(config).await;
+    assert!(error.contains("processing.intents.cart_abandonned"), "{error}");
+}

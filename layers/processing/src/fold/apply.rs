@@ -1,12 +1,11 @@
 //! A signal changes a person. Pure: no I/O, no clock, no chance.
 
+use super::handover::{Piece, pieces};
 use super::person::{Act, Counter, Member, Order, Person, Return, Trace, Versioned, keep};
 use super::plan::{ANY, Plan};
 use super::visits::Visit;
 use crate::ProcessingError;
 use crate::incoming::{Body, Event, Signal};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
 use model::behaviour::name::PRODUCT_VIEWED;
 use model::ids::PersonId;
 use model::signal::{Body as Told, ProductJoin, Signal as NewSignal};
@@ -18,6 +17,8 @@ pub struct Effects {
     pub send: Vec<NewSignal>,
     /// Events beyond the allowed lateness.
     pub late: u64,
+    /// Facts about orders that are not kept one by one any more.
+    pub past: u64,
 }
 
 /// Applies a signal.
@@ -42,10 +43,12 @@ pub fn apply(
     trace.received_until = trace.received_until.max(signal.received_at.as_microsecond());
     match signal.body {
         Body::Event { event, product } => event_of(trace, &event, product.as_ref(), plan, effects),
+        Body::Order(fact) if trace.is_past(fact.placed_at.as_microsecond()) => effects.past += 1,
         Body::Order(fact) => keep(&mut trace.orders, fact.order_id, Order::of(&fact)),
+        Body::Return(fact) if trace.past.is_some() && !trace.orders.contains_key(&fact.order_id) => effects.past += 1,
         Body::Return(fact) => keep(&mut trace.returns, fact.return_id, Return::of(&fact)),
         Body::Member(fact) => trace.know(Member::of(&fact)),
-        Body::Forget { fact, version } => forget(trace, &fact, version),
+        Body::Forget { fact, version } => forget(trace, &fact, version, effects),
         Body::Detach { .. } | Body::Handover { .. } => {}
     }
     Ok(())
@@ -77,18 +80,16 @@ fn event_of(trace: &mut Trace, event: &Event<'_>, product: Option<&ProductJoin>,
     }
 }
 
-fn forget(trace: &mut Trace, fact: &str, version: (u64, u64)) {
-    match fact.split_once(':') {
-        Some(("order", id)) => {
-            if let Ok(id) = id.parse() {
-                keep(&mut trace.orders, id, Versioned { version, fact: None });
-            }
+fn forget(trace: &mut Trace, fact: &str, version: (u64, u64), effects: &mut Effects) {
+    let Some((kind, id)) = fact.split_once(':') else { return };
+    let Ok(id) = id.parse() else { return };
+    match kind {
+        "order" => {
+            effects.past += u64::from(trace.past.is_some() && !trace.orders.contains_key(&id));
+            keep(&mut trace.orders, id, Versioned { version, fact: None });
         }
-        Some(("return", id)) => {
-            if let Ok(id) = id.parse() {
-                keep(&mut trace.returns, id, Versioned { version, fact: None });
-            }
-        }
+        "return" => keep(&mut trace.returns, id, Versioned { version, fact: None }),
+        "member" => trace.know(Versioned { version, fact: None }),
         _ => {}
     }
 }
@@ -118,13 +119,12 @@ fn detach(
     }
     person.moved.insert(trace.clone(), (move_no, to.0.clone()));
     if let Some(state) = person.traces.remove(trace) {
-        let state = STANDARD_NO_PAD.encode(state.encode()?);
-        effects.send.push(handover(signal, to, move_no, state));
+        effects.send.extend(pieces(state, move_no)?.into_iter().map(|piece| handover(signal, to, move_no, piece)));
     }
     Ok(())
 }
 
-/// A trace's state arrives. If the trace has left again by a later move, the state follows it.
+/// A piece of a trace's state arrives. If the trace has left again by a later move, the state follows it.
 fn hand_over(
     person: &mut Person,
     signal: &Signal<'_>,
@@ -138,9 +138,11 @@ fn hand_over(
         effects.send.push(handover(signal, &PersonId(to.clone()), *later, state.to_owned()));
         return Ok(());
     }
-    let bytes = STANDARD_NO_PAD.decode(state.as_bytes());
-    let bytes = bytes.map_err(|error| ProcessingError::Damaged { namespace: "handover", reason: error.to_string() })?;
-    let state = Trace::decode(&bytes)?;
-    person.traces.entry(trace.clone()).or_default().merge(state, plan.gap);
+    let Piece { move_no, part, trace: state } = Piece::read(state)?;
+    let mine = person.traces.entry(trace.clone()).or_default();
+    if mine.pieces.insert((move_no, part)) {
+        mine.merge(state, plan.gap);
+        effects.past += mine.drop_past();
+    }
     Ok(())
 }

@@ -2,9 +2,10 @@
 //!
 //! A cart begins with a product put in and goes on until nothing happens for `after` (then it was left), until an order of the
 //! same person on any channel (then it was bought), or until nothing is in it. Which carts were left depends on the set of acts and
-//! orders only; so what fired before, and is not in that set any more, is taken back.
+//! orders only; so what fired before, and is not in that set any more, is taken back. But acts are not kept for ever: of a cart that
+//! may have begun before the oldest that is kept, nothing is said twice, and only an order takes it back.
 
-use super::person::{Act, Fired, Person};
+use super::person::{Act, Fired, Person, Trace};
 use contract::intents::Intent;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -33,6 +34,10 @@ pub struct Carts {
     pub left: Vec<Left>,
     /// When the open one will have been left.
     pub due: Option<i64>,
+    /// Carts whose last act is not after this may lack their beginning: acts before them are not kept any more.
+    pub unsure_until: Option<i64>,
+    /// Orders that count, by time.
+    orders: Vec<i64>,
 }
 
 #[derive(Default)]
@@ -43,6 +48,9 @@ struct Items {
 
 impl Items {
     fn put(&mut self, act: &Act) {
+        if act.quantity <= 0 {
+            return;
+        }
         let code = act.product.clone().unwrap_or_default();
         *self.quantities.entry(code.clone()).or_default() += act.quantity;
         if let Some(price) = &act.price {
@@ -56,6 +64,7 @@ impl Items {
             *quantity -= act.quantity;
             if *quantity <= 0 {
                 self.quantities.remove(&code);
+                self.prices.remove(&code);
             }
         }
     }
@@ -90,7 +99,7 @@ struct Walk<'a> {
     now: i64,
     items: Items,
     last: Option<(i64, &'a str)>,
-    carts: Carts,
+    left: Vec<Left>,
 }
 
 impl<'a> Walk<'a> {
@@ -107,7 +116,7 @@ impl<'a> Walk<'a> {
         {
             let name = format!("{}|{trace}|{last}", self.intent.name);
             let (id, detail) = (Uuid::new_v5(&IDS, name.as_bytes()), self.items.detail());
-            self.carts.left.push(Left { id, trace: trace.to_owned(), at: last, detail });
+            self.left.push(Left { id, trace: trace.to_owned(), at: last, detail });
             self.clear();
         }
     }
@@ -137,7 +146,7 @@ impl Carts {
         for (trace, known) in &person.traces {
             acts.extend(known.acts.iter().map(|act| (act, trace.as_str())));
         }
-        if acts.is_empty() {
+        if acts.is_empty() && person.traces.values().all(|trace| trace.fired.is_empty()) {
             return Self::default();
         }
         acts.sort_unstable();
@@ -145,69 +154,88 @@ impl Carts {
             person.traces.values().flat_map(|trace| trace.orders.values()).filter_map(|order| order.fact.as_ref());
         let mut orders: Vec<i64> = orders.filter(|order| order.counts).map(|order| order.placed_at).collect();
         orders.sort_unstable();
-        let mut orders = orders.into_iter().peekable();
-        let mut walk = Walk { intent, now, items: Items::default(), last: None, carts: Self::default() };
+        let gone = person.traces.values().filter_map(|trace| trace.acts_gone).max();
+        let mut unsure_until = gone;
+        let mut walk = Walk { intent, now, items: Items::default(), last: None, left: Vec::new() };
+        let mut coming = orders.iter().copied().peekable();
         for (act, trace) in acts {
-            while let Some(placed_at) = orders.next_if(|placed_at| *placed_at < act.at) {
+            // Acts that follow each other without a pause may be of one cart.
+            unsure_until = unsure_until.map(|until| if act.at <= walk.due(until) { until.max(act.at) } else { until });
+            while let Some(placed_at) = coming.next_if(|placed_at| *placed_at < act.at) {
                 walk.until(placed_at);
                 walk.clear();
             }
             walk.act(trace, act);
         }
-        for placed_at in orders {
+        for placed_at in coming {
             walk.until(placed_at);
             walk.clear();
         }
         walk.until(i64::MAX);
-        walk.carts.due = walk.last.map(|(last, _)| walk.due(last));
-        walk.carts
+        let due = walk.last.map(|(last, _)| walk.due(last));
+        Self { left: walk.left, due, unsure_until, orders }
+    }
+
+    fn is_unsure(&self, at: i64) -> bool {
+        self.unsure_until.is_some_and(|until| at <= until)
+    }
+
+    /// Whether an order came before a cart with its last act at `at` was left.
+    fn is_bought(&self, at: i64, intent: &Intent) -> bool {
+        let from = self.orders.partition_point(|placed_at| *placed_at < at);
+        self.orders.get(from).is_some_and(|placed_at| *placed_at <= at.saturating_add(intent.after.as_micros()))
     }
 }
 
-/// What fired and what is taken back, at a time. What fired for a former owner of the trace is said again, of this one.
+/// What fired and what is taken back, at a time. What fired for a former owner of the trace is said again, of this one. Of carts
+/// before the horizon of their trace, given its last receipt, nothing is said: what fired is not remembered for longer.
 pub fn fire(
     whose: &str,
     person: &mut Person,
     intent: &Intent,
     now: i64,
-    horizon: i64,
+    horizon: impl Fn(&Trace) -> i64,
 ) -> (Vec<(Uuid, Fired)>, Option<i64>) {
-    let Carts { left, due } = Carts::of(person, intent, now);
+    let carts = Carts::of(person, intent, now);
     let mut changed = Vec::new();
-    let now_left: Vec<Uuid> = left.iter().map(|cart| cart.id).collect();
-    for cart in left {
+    for cart in &carts.left {
         let Some(trace) = person.traces.get_mut(&cart.trace) else { continue };
-        let fired_at = cart.at.saturating_add(intent.after.as_micros());
-        let detail = Value::Object(cart.detail).to_string();
+        let said = trace.fired.get(&cart.id);
+        let of_it = |said: &Fired| said.person == whose && !said.retracted;
+        if cart.at < horizon(trace) || (carts.is_unsure(cart.at) && said.is_some_and(of_it)) {
+            continue;
+        }
         let fired = Fired {
             intent: intent.name.clone(),
             person: whose.to_owned(),
             at: cart.at,
-            fired_at,
+            fired_at: cart.at.saturating_add(intent.after.as_micros()),
             retracted: false,
-            detail,
+            detail: Value::Object(cart.detail.clone()).to_string(),
         };
-        if trace.fired.get(&cart.id) != Some(&fired) {
+        if said != Some(&fired) {
             trace.fired.insert(cart.id, fired.clone());
             changed.push((cart.id, fired));
         }
     }
     for trace in person.traces.values_mut() {
+        let horizon = horizon(trace);
         for (id, fired) in &mut trace.fired {
-            let of_it = fired.intent == intent.name && fired.at >= horizon;
-            if of_it && !fired.retracted && !now_left.contains(id) {
+            let standing = fired.intent == intent.name && fired.at >= horizon && !fired.retracted;
+            let disproved = !carts.is_unsure(fired.at) || carts.is_bought(fired.at, intent);
+            if standing && disproved && carts.left.iter().all(|cart| cart.id != *id) {
                 fired.retracted = true;
-                fired.person = whose.to_owned();
+                whose.clone_into(&mut fired.person);
                 changed.push((*id, fired.clone()));
             }
         }
     }
-    (changed, due)
+    (changed, carts.due)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::person::{Order, Trace, Versioned};
+    use super::super::person::{ACTS_MAX, Order, Versioned};
     use super::*;
 
     const MINUTE: i64 = 60_000_000;
@@ -267,18 +295,63 @@ mod tests {
     #[test]
     fn what_late_data_disproves_is_taken_back_once() {
         let mut person = person(&[act(0, "product_added", "x"), act(1, "product_added", "x")], &[]);
-        let (fired, _) = fire("m:1", &mut person, &intent(), 60 * MINUTE, 0);
+        let (fired, _) = fire("m:1", &mut person, &intent(), 60 * MINUTE, |_| 0);
         assert_eq!(fired.len(), 1);
         assert_eq!(
             fired[0].1.detail,
             r#"{"products":[{"product_code":"x","quantity":2}],"value_minor":500,"currency":"USD"}"#
         );
-        assert!(fire("m:1", &mut person, &intent(), 61 * MINUTE, 0).0.is_empty());
+        assert!(fire("m:1", &mut person, &intent(), 61 * MINUTE, |_| 0).0.is_empty());
         let order = Order { placed_at: 5 * MINUTE, units: 1, net_minor: 1, currency: "USD".to_owned(), counts: true };
         let till = person.traces.get_mut("m:1").unwrap();
         till.orders.insert(Uuid::from_u128(5), Versioned { version: (1, 0), fact: Some(order) });
-        let (back, _) = fire("m:1", &mut person, &intent(), 62 * MINUTE, 0);
+        let (back, _) = fire("m:1", &mut person, &intent(), 62 * MINUTE, |_| 0);
         assert_eq!((back.len(), back[0].0, back[0].1.retracted), (1, fired[0].0, true));
-        assert!(fire("m:1", &mut person, &intent(), 63 * MINUTE, 0).0.is_empty());
+        assert!(fire("m:1", &mut person, &intent(), 63 * MINUTE, |_| 0).0.is_empty());
+    }
+
+    #[test]
+    fn a_cart_is_said_once_also_when_what_fired_is_forgotten_before_its_acts() {
+        let mut person = person(&[act(0, "product_added", "x")], &[]);
+        let said = |person: &mut Person, horizon: i64| fire("m:1", person, &intent(), 60 * MINUTE, |_| horizon).0.len();
+        assert_eq!(said(&mut person, 0), 1);
+        person.traces.get_mut("a:1").unwrap().fired.clear();
+        assert_eq!(said(&mut person, 1), 0);
+    }
+
+    #[test]
+    fn acts_that_are_not_kept_any_more_disprove_nothing_but_an_order_does() {
+        let mut person = person(&[act(0, "product_added", "x")], &[]);
+        assert_eq!(fire("m:1", &mut person, &intent(), 60 * MINUTE, |_| 0).0.len(), 1);
+        let web = person.traces.get_mut("a:1").unwrap();
+        for second in 0..=ACTS_MAX as i64 {
+            web.act(Act { at: 100 * MINUTE + second * 1_000_000, ..act(0, "product_added", "y") });
+        }
+        assert_eq!(web.acts_gone, Some(100 * MINUTE));
+        let now_said = |person: &mut Person| {
+            let (said, _) = fire("m:1", person, &intent(), 200 * MINUTE, |_| 0);
+            said.into_iter().map(|(_, fired)| (fired.at / MINUTE, fired.retracted)).collect::<Vec<_>>()
+        };
+        // The second cart lost its first act and is said once all the same.
+        assert_eq!(now_said(&mut person), [(108, false)]);
+        person.traces.get_mut("a:1").unwrap().forget_acts(1);
+        assert_eq!(now_said(&mut person), []);
+        let bought = Order { placed_at: 5 * MINUTE, units: 1, net_minor: 1, currency: "USD".to_owned(), counts: true };
+        let till = person.traces.get_mut("m:1").unwrap();
+        till.orders.insert(Uuid::from_u128(5), Versioned { version: (1, 0), fact: Some(bought) });
+        assert_eq!(now_said(&mut person), [(0, true)]);
+    }
+
+    #[test]
+    fn what_was_taken_out_counts_neither_as_a_product_nor_by_its_price() {
+        let in_euro =
+            |minute, name, product| Act { price: Some((900, "EUR".to_owned())), ..act(minute, name, product) };
+        let none = Act { quantity: 0, ..in_euro(0, "product_added", "z") };
+        let acts =
+            [none, in_euro(1, "product_added", "y"), act(2, "product_added", "x"), in_euro(3, "product_removed", "y")];
+        let carts = Carts::of(&person(&acts, &[]), &intent(), 60 * MINUTE);
+        let detail = Value::Object(carts.left[0].detail.clone()).to_string();
+        assert_eq!(detail, r#"{"products":[{"product_code":"x","quantity":1}],"value_minor":250,"currency":"USD"}"#);
+        assert_eq!(left(&[Act { quantity: 0, ..act(0, "product_added", "x") }], &[], 60), [] as [i64; 0]);
     }
 }

@@ -2,10 +2,13 @@
 
 mod apply;
 mod carts;
+mod handover;
+mod past;
 mod people;
 mod person;
 mod plan;
 mod settle;
+mod sweep;
 mod timers;
 mod values;
 mod visits;
@@ -16,7 +19,7 @@ mod tests;
 pub use plan::Plan;
 
 use crate::ProcessingError;
-use crate::incoming::Signal;
+use crate::incoming::{Body, Signal};
 use crate::metrics;
 use crate::run::{Stage, Work};
 use apply::{Effects, apply};
@@ -27,22 +30,20 @@ use model::ids::PersonId;
 use model::signal::Cause;
 use model::topic;
 use people::People;
-use runtime::Meter;
 use serde::Serialize;
 use settle::{Output, settle};
 use std::collections::HashMap;
 use std::sync::Arc;
+use sweep::Sweep;
 use timers::Timers;
-
-/// Timers that go off in one step.
-const DUE_MAX: usize = 4_000;
 
 /// The stage.
 pub struct Fold {
+    bus: Arc<dyn Bus>,
     plan: Arc<Plan>,
-    meter: Meter,
     people: People,
     timers: Timers,
+    sweep: Sweep,
 }
 
 /// What a step is about to write.
@@ -52,14 +53,16 @@ struct Batch {
     touched: HashMap<Arc<str>, Option<Cause>>,
     effects: Effects,
     failed: u64,
+    /// Signals that somebody is too large for.
+    oversize: u64,
     work: Work,
 }
 
 impl Fold {
     /// A fold without people in memory.
-    pub fn new(plan: Arc<Plan>, bus: &Arc<dyn Bus>, people_cached: usize, meter: Meter) -> Self {
+    pub fn new(plan: Arc<Plan>, bus: &Arc<dyn Bus>, people_cached: usize) -> Self {
         let people = People::new(Arc::clone(bus), people_cached);
-        Self { plan, meter, people, timers: Timers::default() }
+        Self { bus: Arc::clone(bus), plan, people, timers: Timers::default(), sweep: Sweep::default() }
     }
 
     fn take_in(&mut self, record: &Record, batch: &mut Batch) -> Result<(), ProcessingError> {
@@ -67,10 +70,15 @@ impl Fold {
         let signal: Signal<'_> = match serde_json::from_slice(value) {
             Ok(signal) => signal,
             Err(error) => {
-                self.meter.failed(metrics::UNREADABLE, &crate::incoming::unreadable(record, &error));
+                batch.work.counts.fail(metrics::UNREADABLE, crate::incoming::unreadable(record, &error));
                 return Ok(());
             }
         };
+        let grows = !matches!(signal.body, Body::Detach { .. } | Body::Forget { .. });
+        if grows && !self.people.grow(&signal.person.0, value.len())? {
+            batch.oversize += 1;
+            return Ok(());
+        }
         let (id, person) = self.people.get(&signal.person.0)?;
         let cause = signal.cause.clone();
         apply(person, signal, &self.plan, &mut batch.effects)?;
@@ -87,7 +95,7 @@ impl Fold {
             let person_id = PersonId(id.to_string());
             let outputs = settle(&person_id, person, &self.plan, now, cause.as_ref(), &mut batch.failed);
             self.timers.change(&id, due_before, person.told.due, &mut batch.work.state);
-            batch.work.state.push(people::change(&id, person.encode()?));
+            batch.work.state.push(self.people.encode(&id)?);
             for output in &outputs {
                 write(output, &mut batch.work.produce);
             }
@@ -108,31 +116,46 @@ impl Stage for Fold {
 
     async fn assigned(&mut self, bus: &Arc<dyn Bus>, partitions: &[TopicPartition]) -> Result<(), ProcessingError> {
         self.people.clear();
+        self.sweep = Sweep::load(bus.as_ref(), partitions, self.plan.fingerprint)?;
         self.timers.load(bus, partitions)
     }
 
     fn due(&self) -> Option<i64> {
-        self.timers.first()
+        if self.sweep.is_done() { self.timers.first() } else { Some(i64::MIN) }
     }
 
-    fn step(&mut self, records: &[Record], now: i64) -> Result<Work, ProcessingError> {
+    fn step(&mut self, records: &[Record], now: i64, most: usize) -> Result<Work, ProcessingError> {
         let mut batch = Batch::default();
         for record in records {
             self.take_in(record, &mut batch)?;
         }
-        let due = self.timers.due(now, DUE_MAX);
-        self.meter.count(metrics::TIMER, due.len() as u64);
+        let due = self.timers.due(now, most);
+        batch.work.counts.count(metrics::TIMER, due.len() as u64);
         for id in due {
             batch.touched.entry(id).or_default();
+        }
+        for id in self.sweep.next(self.bus.as_ref(), most, &mut batch.work.state)? {
+            let (id, person) = self.people.get(&id)?;
+            if person.told.plan != 0 && person.told.plan != self.plan.fingerprint {
+                batch.touched.entry(id).or_default();
+            }
         }
         self.settle_all(&mut batch, now)?;
         for signal in &batch.effects.send {
             batch.work.produce.push(record(topic::SIGNALS, &signal.person.0, Some(signal)));
         }
-        self.meter.handled(metrics::FOLDED, records.len() as u64);
-        self.meter.count(metrics::LATE, batch.effects.late);
-        if batch.failed > 0 {
-            self.meter.count(metrics::RULE, batch.failed);
+        let counts = &mut batch.work.counts;
+        counts.handled.insert(metrics::FOLDED, records.len() as u64);
+        counts.count(metrics::LATE, batch.effects.late);
+        counts.count(metrics::RULE, batch.failed);
+        if batch.effects.past > 0 {
+            let words = "of a trace with very many orders, some are too old to be corrected; what came for them was not counted";
+            counts.fail(metrics::PAST, format!("{words}: {}", batch.effects.past));
+        }
+        if batch.oversize > 0 {
+            let words =
+                "somebody's state is too large, as when all visitors share a user id; signals that were not folded";
+            counts.fail(metrics::OVERSIZE, format!("{words}: {}", batch.oversize));
         }
         Ok(batch.work)
     }

@@ -2,10 +2,15 @@
 
 use super::person::{PERSONS, Person};
 use crate::ProcessingError;
+use bus::limits::MAX_STATE_VALUE_BYTES;
 use bus::{Bus, StateChange};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
+
+/// Bytes of a person's state beyond which it takes in no more: half of what the bus takes. A person of that size is a user id that
+/// all visitors share, or somebody's mischief; it must not stop the fold of all others.
+const PERSON_BYTES_MAX: usize = MAX_STATE_VALUE_BYTES / 2;
 
 /// A bounded set of decoded people over the state.
 pub struct People {
@@ -18,6 +23,8 @@ pub struct People {
 struct Held {
     id: Arc<str>,
     person: Person,
+    /// Bytes of the state when it was read or written last, and of the signals since: these add less than their own length.
+    bytes: usize,
     used: u64,
 }
 
@@ -33,12 +40,12 @@ impl People {
     /// When the state cannot be read.
     pub fn get(&mut self, id: &str) -> Result<(Arc<str>, &mut Person), ProcessingError> {
         if !self.held.contains_key(id) {
-            let person = match self.bus.state_get(PERSONS, id.as_bytes())? {
-                Some(bytes) => Person::decode(&bytes)?,
-                None => Person::default(),
+            let (person, bytes) = match self.bus.state_get(PERSONS, id.as_bytes())? {
+                Some(bytes) => (Person::decode(&bytes)?, bytes.len()),
+                None => (Person::default(), 0),
             };
             let id: Arc<str> = Arc::from(id);
-            self.held.insert(Arc::clone(&id), Held { id, person, used: self.round });
+            self.held.insert(Arc::clone(&id), Held { id, person, bytes, used: self.round });
         }
         let round = self.round;
         match self.held.get_mut(id) {
@@ -50,6 +57,33 @@ impl People {
                 Err(ProcessingError::Damaged { namespace: PERSONS, reason: "a person was lost from memory".to_owned() })
             }
         }
+    }
+
+    /// Makes room for a signal; false when the person is too large to take it in.
+    ///
+    /// # Errors
+    /// When the state cannot be read.
+    pub fn grow(&mut self, id: &str, bytes: usize) -> Result<bool, ProcessingError> {
+        self.get(id)?;
+        let Some(held) = self.held.get_mut(id).filter(|held| held.bytes + bytes <= PERSON_BYTES_MAX) else {
+            return Ok(false);
+        };
+        held.bytes += bytes;
+        Ok(true)
+    }
+
+    /// A person as the state keeps it.
+    ///
+    /// # Errors
+    /// When the person cannot be encoded, which none of ours is.
+    pub fn encode(&mut self, id: &str) -> Result<StateChange, ProcessingError> {
+        let (_, person) = self.get(id)?;
+        let value = person.encode()?;
+        if let Some(held) = self.held.get_mut(id) {
+            held.bytes = value.len();
+        }
+        let key = Bytes::copy_from_slice(id.as_bytes());
+        Ok(StateChange { namespace: PERSONS.to_owned(), key, value: Some(value) })
     }
 
     /// After a commit: lets go of those not used for longest when there are too many.
@@ -71,9 +105,4 @@ impl People {
     pub fn clear(&mut self) {
         self.held.clear();
     }
-}
-
-/// The state change that writes a person.
-pub fn change(id: &str, encoded: Bytes) -> StateChange {
-    StateChange { namespace: PERSONS.to_owned(), key: Bytes::copy_from_slice(id.as_bytes()), value: Some(encoded) }
 }

@@ -3,6 +3,7 @@
 //! Everything in a trace is a set, a sum or a maximum. So the order in which signals arrive does not matter, and handing a trace
 //! over to another person is a union.
 
+use super::past::Past;
 use super::visits::Visits;
 use crate::ProcessingError;
 use crate::codec;
@@ -10,15 +11,17 @@ use bytes::Bytes;
 use model::signal::{MemberFact, OrderFact, ReturnFact};
 use rust_decimal::prelude::ToPrimitive;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// Namespace of people in the state.
 pub const PERSONS: &str = "processing.persons";
 /// Layout of a person; raise it with every change of these structs.
-const LAYOUT: u8 = 1;
+pub const LAYOUT: u8 = 2;
 /// Acts kept of one trace; the oldest go first. A cart with more is no shopper's.
 pub const ACTS_MAX: usize = 500;
+/// Pieces of state remembered as merged; the oldest go first. A trace that moved so often is a shared device.
+const PIECES_MAX: usize = 256;
 
 /// `(lsn, seq)` of the change that a fact comes from; the higher one is the truth.
 pub type Version = (u64, u64);
@@ -62,14 +65,20 @@ pub struct Trace {
     pub orders: BTreeMap<Uuid, Versioned<Order>>,
     /// Returns.
     pub returns: BTreeMap<Uuid, Versioned<Return>>,
+    /// Orders that are not kept one by one any more, less what was returned of them.
+    pub past: Option<Past>,
     /// The member, in the member's own trace.
-    pub member: Option<Member>,
+    pub member: Option<Versioned<Member>>,
     /// Visits.
     pub visits: Visits,
     /// What intents look at, by time.
     pub acts: Vec<Act>,
+    /// Time of the newest act that is not kept any more: what is known of acts is whole only after it.
+    pub acts_gone: Option<i64>,
     /// Intents that fired.
     pub fired: BTreeMap<Uuid, Fired>,
+    /// Handed-over pieces that are part of this: number of the move, number of the piece.
+    pub pieces: BTreeSet<(u64, u32)>,
 }
 
 /// How often something happened, and when.
@@ -125,8 +134,6 @@ pub struct Return {
 /// What rules read of a member.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Member {
-    /// Version of the row.
-    pub version: Version,
     /// Status.
     pub status: String,
     /// When the member joined.
@@ -201,13 +208,13 @@ impl Return {
 
 impl Member {
     /// What rules read of a member.
-    pub fn of(fact: &MemberFact) -> Self {
-        Self {
-            version: fact.version,
+    pub fn of(fact: &MemberFact) -> Versioned<Self> {
+        let member = Self {
             status: fact.status.clone(),
             enrolled_at: fact.enrolled_at.as_microsecond(),
             tier: fact.tier_code.clone(),
-        }
+        };
+        Versioned { version: fact.version, fact: Some(member) }
     }
 }
 
@@ -269,6 +276,9 @@ impl Trace {
         for (id, taken) in other.returns {
             keep(&mut self.returns, id, taken);
         }
+        if let Some(past) = &other.past {
+            self.past.get_or_insert_default().merge(past);
+        }
         if let Some(member) = other.member {
             self.know(member);
         }
@@ -276,13 +286,18 @@ impl Trace {
         for act in other.acts {
             self.act(act);
         }
+        self.acts_gone = self.acts_gone.max(other.acts_gone);
         for (id, fired) in other.fired {
             self.fired.entry(id).or_insert(fired);
+        }
+        self.pieces.extend(other.pieces);
+        while self.pieces.len() > PIECES_MAX {
+            self.pieces.pop_first();
         }
     }
 
     /// Takes in the member's row.
-    pub fn know(&mut self, member: Member) {
+    pub fn know(&mut self, member: Versioned<Member>) {
         if self.member.as_ref().is_none_or(|known| known.version < member.version) {
             self.member = Some(member);
         }
@@ -292,19 +307,13 @@ impl Trace {
     pub fn act(&mut self, act: Act) {
         let place = self.acts.partition_point(|known| *known <= act);
         self.acts.insert(place, act);
-        if self.acts.len() > ACTS_MAX {
-            self.acts.remove(0);
-        }
+        self.forget_acts(self.acts.len().saturating_sub(ACTS_MAX));
     }
 
-    /// The state as a handover carries it.
-    pub fn encode(&self) -> Result<Bytes, ProcessingError> {
-        codec::encode(PERSONS, LAYOUT, self)
-    }
-
-    /// Reads a handover.
-    pub fn decode(bytes: &[u8]) -> Result<Self, ProcessingError> {
-        codec::decode(PERSONS, LAYOUT, bytes)
+    /// Forgets the oldest acts.
+    pub fn forget_acts(&mut self, count: usize) {
+        let newest = self.acts.drain(..count).next_back().map(|act| act.at);
+        self.acts_gone = self.acts_gone.max(newest);
     }
 }
 
@@ -321,7 +330,12 @@ impl Person {
 
     /// The member, if the person is one.
     pub fn member(&self) -> Option<&Member> {
-        self.traces.values().find_map(|trace| trace.member.as_ref())
+        self.traces.values().find_map(|trace| trace.member.as_ref()?.fact.as_ref())
+    }
+
+    /// Version of the member's row, also when the row is gone.
+    pub fn member_version(&self) -> Version {
+        self.traces.values().find_map(|trace| trace.member.as_ref()).map(|member| member.version).unwrap_or_default()
     }
 
     /// Receipt of the newest signal.

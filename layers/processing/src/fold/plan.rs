@@ -2,6 +2,7 @@
 
 use crate::config::ProcessingConfig;
 use contract::features::{Measure, Subject, Window};
+use contract::intents::Intent;
 use contract::{Definitions, Expression, MEMBER_INPUTS, Span};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -22,12 +23,14 @@ pub struct Plan {
     pub counted: HashMap<String, Vec<i64>>,
     /// How long the panes of a counted event and granularity matter, in microseconds.
     pub kept: HashMap<(String, i64), i64>,
+    /// Longest window of orders, microseconds.
+    pub orders_kept: i64,
     /// Tags.
     pub tags: Vec<Rule>,
     /// Cohorts.
     pub cohorts: Vec<Rule>,
     /// Intents.
-    pub intents: Vec<contract::intents::Intent>,
+    pub intents: Vec<Intent>,
     /// Events that intents look at.
     pub acts: BTreeSet<String>,
     /// Whether a rule reads for how long somebody has been a member.
@@ -107,11 +110,14 @@ impl Plan {
             .flat_map(|i| i.starts_with.iter().chain(&i.undone_by).chain(&i.kept_alive_by))
             .cloned()
             .collect();
+        let of_orders = columns.iter().filter(|column| column.of == Of::Orders);
+        let orders_kept = of_orders.filter_map(|column| column.window).map(Span::as_micros).max().unwrap_or(0);
         let days = MEMBER_INPUTS[3].to_owned();
         Arc::new(Self {
             places: columns.iter().enumerate().map(|(place, column)| (column.name.clone(), place)).collect(),
             reads_member_days: tags.iter().chain(&cohorts).any(|rule| rule.when.reads().contains(&days)),
-            fingerprint: fingerprint(&columns, &tags, &cohorts),
+            fingerprint: fingerprint(&columns, &tags, &cohorts, &intents),
+            orders_kept,
             columns,
             counted,
             kept,
@@ -145,11 +151,14 @@ fn columns_of(feature: &contract::features::Feature) -> impl Iterator<Item = Col
 }
 
 /// FNV-1a over all that decides a value; never 0, which stands for "nothing said yet".
-fn fingerprint(columns: &[Column], tags: &[Rule], cohorts: &[Rule]) -> u64 {
+fn fingerprint(columns: &[Column], tags: &[Rule], cohorts: &[Rule], intents: &[Intent]) -> u64 {
     let columns = columns.iter().map(|column| format!("{column:?}"));
     let rules = tags.iter().chain(cohorts).map(|rule| format!("{}={}", rule.name, rule.when.source()));
+    let intents = intents.iter().map(|intent| format!("{intent:?}"));
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in columns.chain([tags.len().to_string()]).chain(rules).collect::<Vec<_>>().join("\n").bytes() {
+    for byte in
+        columns.chain([tags.len().to_string()]).chain(rules).chain(intents).collect::<Vec<_>>().join("\n").bytes()
+    {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     }
     hash.max(1)

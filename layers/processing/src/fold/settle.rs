@@ -1,7 +1,7 @@
 //! After the signals of a step: what is true of a person now, and what of it is news.
 
 use super::carts;
-use super::person::{Fired, Person};
+use super::person::{Fired, Person, Trace};
 use super::plan::{Plan, Rule};
 use super::values::{Known, Values, features};
 use super::visits::Visits;
@@ -14,6 +14,9 @@ use uuid::Uuid;
 
 /// Panes, visits and acts are kept this much longer than they can matter, for signals that were held up on their way.
 const MARGIN: i64 = 86_400_000_000;
+/// A trace's own signals come in the order of their receipt, so its own last receipt says what it may forget. One that has been
+/// silent for so much longer than the others of its person ends all the same.
+const SILENCE_MAX: i64 = 30 * MARGIN;
 
 /// A record to be written.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +52,7 @@ pub fn settle(
     let due = intents(id, person, plan, now, cause, &mut outputs);
     let Values { values, next } = Values::of(person, plan, now);
     person.told.due = [due, next].into_iter().flatten().min();
-    let member = person.member().map(|member| member.version).unwrap_or_default();
+    let member = person.member_version();
     if person.traces.is_empty() {
         if person.told.plan != 0 {
             person.told = super::person::Told::default();
@@ -131,16 +134,19 @@ fn prune(person: &mut Person, plan: &Plan, now: i64) {
                 }
             }
         }
-        let old = trace.acts.partition_point(|act| act.at < horizon);
-        trace.acts.drain(..old);
+        let horizon = horizon(trace);
+        trace.forget_acts(trace.acts.partition_point(|act| act.at < horizon));
         trace.visits.forget_before(horizon);
         trace.fired.retain(|_, fired| fired.at >= horizon + MARGIN);
+        let in_windows = now.saturating_sub(plan.orders_kept);
+        trace.sum_up(in_windows.min(horizon).saturating_sub(plan.lateness));
     }
 }
 
-/// No event that is not late lies before this time.
-fn horizon(person: &Person, plan: &Plan) -> i64 {
-    person.received_until().saturating_sub(plan.lateness).saturating_sub(2 * MARGIN)
+/// No event of a trace that is not late lies before this time.
+fn horizon(person: &Person, plan: &Plan) -> impl Fn(&Trace) -> i64 + use<> {
+    let (silent, lateness) = (person.received_until().saturating_sub(SILENCE_MAX), plan.lateness);
+    move |trace| trace.received_until.max(silent).saturating_sub(lateness).saturating_sub(2 * MARGIN)
 }
 
 fn sessions(id: &PersonId, person: &mut Person, cause: Option<&Cause>, outputs: &mut Vec<Output>) {
@@ -172,9 +178,9 @@ fn intents(
     cause: Option<&Cause>,
     outputs: &mut Vec<Output>,
 ) -> Option<i64> {
-    let (mut first_due, kept) = (None, horizon(person, plan) + MARGIN);
+    let (mut first_due, horizon) = (None, horizon(person, plan));
     for intent in &plan.intents {
-        let (changed, due) = carts::fire(&id.0, person, intent, now, kept);
+        let (changed, due) = carts::fire(&id.0, person, intent, now, |trace| horizon(trace) + MARGIN);
         first_due = [first_due, due].into_iter().flatten().min();
         outputs.extend(changed.into_iter().map(|(intent_id, fired)| Output::Intent(told(intent_id, fired, cause))));
     }

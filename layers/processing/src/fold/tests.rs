@@ -1,16 +1,22 @@
 //! Each aggregate against a naive recomputation: random signals, any order, any split into states of the same trace.
 
+use super::Fold;
 use super::apply::{Effects, apply};
-use super::person::{Person, Trace};
+use super::handover::Piece;
+use super::past::ORDERS_MAX;
+use super::person::{Counter, PERSONS, Person, Trace};
 use super::plan::Plan;
+use super::settle::{Output, settle};
 use super::values::{Values, features};
 use crate::config::ProcessingConfig;
 use crate::incoming;
+use crate::run::{Stage, Work};
+use bus::{Bus, MemoryBus, Record, StateChange, Step, TopicPartition};
 use contract::Definitions;
+use model::Decimal;
 use model::behaviour::{BehaviourEvent, EventType};
 use model::ids::PersonId;
 use model::signal::{Body, Cause, OrderFact, ReturnFact, Signal, TraceId};
-use model::{Decimal, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
@@ -161,6 +167,7 @@ proptest! {
             let handed_over = fold(&mut other, &plan, &[leave.clone(), leave]);
             prop_assert_eq!(handed_over.len(), 1);
             fold(&mut one, &plan, &handed_over);
+            fold(&mut one, &plan, &handed_over);
         }
         prop_assert_eq!(told(&one, &plan), expected);
         prop_assert!(other.traces.is_empty());
@@ -198,6 +205,142 @@ fn state_reads_back_and_other_layouts_are_refused() {
     assert_eq!(back, person);
     bytes[0] = 200;
     assert!(Person::decode(&bytes).unwrap_err().to_string().contains("layout 200"));
-    assert!(Trace::decode(&[]).is_err());
-    assert!(Timestamp::from_microsecond(NOW).is_ok());
+    assert!(Person::decode(&[]).is_err());
+    assert!(Piece::read("").is_err());
+}
+
+fn many_orders(count: u64, first_at: i64) -> Vec<Signal> {
+    let order = |n: u64| {
+        let at = first_at + n as i64 * MINUTE;
+        let fact = OrderFact { order_id: Uuid::from_u128(n.into()), ..order(0, 1, at, n.is_multiple_of(10), 100) };
+        signal("c:card:1", at, Body::Order(fact))
+    };
+    (0..count).map(order).collect()
+}
+
+#[test]
+fn a_large_trace_is_handed_over_in_records_that_the_bus_takes_and_repeats_are_harmless() {
+    let (plan, mut old, mut new) = (plan(), Person::default(), Person::default());
+    fold(&mut old, &plan, &many_orders(20_000, NOW - 20 * DAY));
+    fold(&mut old, &plan, &[signal("c:card:1", NOW, event("product_viewed", NOW))]);
+    let before = told(&old, &plan);
+    let leave = signal("c:card:1", NOW, Body::Detach { to: PersonId("m:1".to_owned()), move_no: 1 });
+    let handed_over = fold(&mut old, &plan, &[leave]);
+    assert!(handed_over.len() > 1);
+    for signal in &handed_over {
+        assert!(serde_json::to_vec(signal).unwrap().len() < bus::limits::MAX_RECORD_BYTES - 10_000);
+    }
+    fold(&mut new, &plan, &handed_over);
+    fold(&mut new, &plan, &handed_over[..1]);
+    assert_eq!(told(&new, &plan), before);
+    // A repeat that comes when the trace has gone on follows it, and is harmless there too.
+    let leave = signal("c:card:1", NOW, Body::Detach { to: PersonId("m:2".to_owned()), move_no: 2 });
+    let (mut last, onward) = (Person::default(), fold(&mut new, &plan, &[leave]));
+    fold(&mut last, &plan, &onward);
+    let repeated = fold(&mut new, &plan, &handed_over);
+    assert_eq!(repeated.len(), handed_over.len());
+    fold(&mut last, &plan, &repeated);
+    assert_eq!(told(&last, &plan), before);
+}
+
+fn settled(person: &mut Person, plan: &Plan, now: i64) -> Vec<Output> {
+    settle(&PersonId("m:1".to_owned()), person, plan, now, None, &mut 0)
+}
+
+#[test]
+fn very_many_orders_become_sums_and_what_comes_for_those_is_counted_as_past() {
+    let (plan, mut person) = (plan(), Person::default());
+    let count = ORDERS_MAX as u64 + 1_000;
+    fold(&mut person, &plan, &many_orders(count, NOW - 300 * DAY));
+    let taken = ReturnFact {
+        return_id: Uuid::from_u128(1),
+        version: (1, 0),
+        order_id: Uuid::from_u128(1),
+        status: "completed".to_owned(),
+        units: Decimal::ONE,
+        net_minor: 30,
+    };
+    fold(&mut person, &plan, &[signal("c:card:1", NOW, Body::Return(taken.clone()))]);
+    let all = features(&plan, &Values::of(&person, &plan, NOW).values);
+    settled(&mut person, &plan, NOW);
+    let trace = &person.traces["c:card:1"];
+    assert!(trace.orders.len() <= ORDERS_MAX && trace.returns.is_empty(), "{} orders are kept", trace.orders.len());
+    assert_eq!(features(&plan, &Values::of(&person, &plan, NOW).values), all);
+    // What cannot be told from the sums changes nothing, and is counted; a new order counts.
+    let again = many_orders(2, NOW - 300 * DAY);
+    let late = signal("c:card:1", NOW, Body::Return(ReturnFact { version: (2, 0), ..taken }));
+    let mut effects = Effects::default();
+    for signal in again.into_iter().chain([late]) {
+        let bytes = serde_json::to_vec(&signal).unwrap();
+        apply(&mut person, serde_json::from_slice(&bytes).unwrap(), &plan, &mut effects).unwrap();
+    }
+    assert_eq!(effects.past, 3);
+    assert_eq!(features(&plan, &Values::of(&person, &plan, NOW).values), all);
+    let new = OrderFact { order_id: Uuid::from_u128(u128::MAX), ..order(9, 1, NOW, false, 100) };
+    fold(&mut person, &plan, &[signal("c:card:1", NOW, Body::Order(new))]);
+    let orders = |values: &BTreeMap<String, Value>| values["orders_lifetime"].as_u64().unwrap();
+    assert_eq!(orders(&told(&person, &plan)), all["orders_lifetime"].as_u64().unwrap() + 1);
+}
+
+#[test]
+fn a_cart_left_is_said_once_at_every_age() {
+    let (plan, mut person) = (plan(), Person::default());
+    let mut fired = 0;
+    for hour in 0..24 * 12 {
+        let at = NOW + hour * 60 * MINUTE;
+        let name = if hour == 0 { "product_added" } else { "page_view" };
+        let mut signal = signal("a:1", at, event(name, at));
+        signal.received_at = crate::time(at);
+        fold(&mut person, &plan, &[signal]);
+        let outputs = settled(&mut person, &plan, at + 40 * MINUTE);
+        fired += outputs.iter().filter(|output| matches!(output, Output::Intent(_))).count();
+    }
+    assert_eq!(fired, 1);
+    let trace = &person.traces["a:1"];
+    assert!(trace.acts.is_empty() && trace.fired.is_empty());
+}
+
+#[test]
+fn what_one_trace_received_does_not_age_another() {
+    let (plan, mut person) = (plan(), Person::default());
+    let at = |trace: &str, at: i64| {
+        let mut signal = signal(trace, at, event("page_view", at));
+        signal.received_at = crate::time(at);
+        if let Body::Event { event, .. } = &mut signal.body {
+            event.received_at = crate::time(at);
+        }
+        signal
+    };
+    fold(&mut person, &plan, &[at("a:slow", NOW - 14 * DAY), at("a:fast", NOW)]);
+    settled(&mut person, &plan, NOW);
+    // The partition of the slow one is read at last.
+    fold(&mut person, &plan, &[at("a:slow", NOW - 14 * DAY + MINUTE)]);
+    let mut sessions = settled(&mut person, &plan, NOW);
+    sessions.retain(|output| matches!(output, Output::Session(_) | Output::SessionGone(_)));
+    let [Output::Session(session)] = sessions.as_slice() else { panic!("one visit, not {sessions:?}") };
+    assert_eq!(session.events, 2);
+}
+
+#[tokio::test]
+async fn a_person_who_is_too_large_takes_in_no_more_but_lets_go() {
+    let (plan, bus) = (plan(), std::sync::Arc::new(MemoryBus::new()) as std::sync::Arc<dyn Bus>);
+    let counter = Counter { count: 1, first: NOW, last: NOW, panes: BTreeMap::new() };
+    let mut large = Trace::default();
+    large.counters.insert("x".repeat(bus::limits::MAX_STATE_VALUE_BYTES / 2), counter);
+    let traces = BTreeMap::from([("a:0".to_owned(), large), ("a:1".to_owned(), Trace::default())]);
+    let value = Some(Person { traces, ..Person::default() }.encode().unwrap());
+    let state = vec![StateChange { namespace: PERSONS.to_owned(), key: "m:1".into(), value }];
+    bus.step(Step { state, ..Step::default() }).await.unwrap();
+    let mut stage = Fold::new(plan, &bus, 10);
+    let mut step = |body: Body| -> Work {
+        let value = Some(serde_json::to_vec(&signal("a:1", NOW, body)).unwrap().into());
+        let at = TopicPartition::new(model::topic::SIGNALS, 0);
+        let record = Record { at, offset: 0, timestamp_ms: 0, key: None, value, headers: Vec::new() };
+        stage.step(&[record], NOW, 10).unwrap()
+    };
+    let refused = step(event("page_view", NOW));
+    assert!(refused.state.is_empty() && refused.produce.is_empty());
+    assert_eq!(refused.counts.failed.len(), 1);
+    let left = step(Body::Detach { to: PersonId("m:2".to_owned()), move_no: 1 });
+    assert!(left.counts.failed.is_empty() && left.produce.iter().any(|record| record.topic == model::topic::SIGNALS));
 }

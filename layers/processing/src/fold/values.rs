@@ -1,5 +1,6 @@
 //! Values of features at a time, and the next time at which they change without a signal.
 
+use super::past::Past;
 use super::person::{Member, Order, Person};
 use super::plan::{Column, MEMBER_DAYS_MAX, Of, Plan};
 use contract::features::Measure;
@@ -35,7 +36,7 @@ fn sooner(next: &mut Option<i64>, at: i64) {
 impl Values {
     /// Evaluates all columns.
     pub fn of(person: &Person, plan: &Plan, now: i64) -> Self {
-        let (sales, mut next) = (sales(person), None);
+        let (sales, mut next) = (Sales::of(person), None);
         let mut values: Vec<Option<i64>> = Vec::with_capacity(plan.columns.len() + 1);
         for column in &plan.columns {
             values.push(match &column.of {
@@ -50,7 +51,30 @@ impl Values {
     }
 }
 
-fn sales<'a>(person: &'a Person) -> Vec<Sale<'a>> {
+/// All sales of a person.
+struct Sales<'a> {
+    single: Vec<Sale<'a>>,
+    /// Those of which only sums are kept; they are older than any window.
+    past: Vec<&'a Past>,
+}
+
+impl<'a> Sales<'a> {
+    fn of(person: &'a Person) -> Self {
+        Self { single: single(person), past: person.traces.values().filter_map(|trace| trace.past.as_ref()).collect() }
+    }
+
+    fn first(&self) -> Option<i64> {
+        let past = self.past.iter().filter_map(|past| past.span).map(|(first, _)| first);
+        self.single.iter().map(|sale| sale.placed_at).chain(past).min()
+    }
+
+    fn last(&self) -> Option<i64> {
+        let past = self.past.iter().filter_map(|past| past.span).map(|(_, last)| last);
+        self.single.iter().map(|sale| sale.placed_at).chain(past).max()
+    }
+}
+
+fn single(person: &Person) -> Vec<Sale<'_>> {
     let mut returned: BTreeMap<&Uuid, (i64, i64)> = BTreeMap::new();
     for taken in person.traces.values().flat_map(|trace| trace.returns.values()).filter_map(|taken| taken.fact.as_ref())
     {
@@ -61,7 +85,8 @@ fn sales<'a>(person: &'a Person) -> Vec<Sale<'a>> {
     }
     let orders = person.traces.values().flat_map(|trace| &trace.orders);
     let counting = orders.filter_map(|(id, order)| Some((id, order.fact.as_ref().filter(|order| order.counts)?)));
-    let sale = |(id, order): (&Uuid, &'a Order)| {
+    let sale = |(id, order)| {
+        let (id, order): (&Uuid, &Order) = (id, order);
         let back = returned.get(id).copied().unwrap_or_default();
         Sale {
             placed_at: order.placed_at,
@@ -81,18 +106,21 @@ fn days_since(at: i64, days_max: i64, now: i64, next: &mut Option<i64>) -> i64 {
     days.min(days_max)
 }
 
-fn of_orders(column: &Column, sales: &[Sale<'_>], now: i64, next: &mut Option<i64>) -> Option<i64> {
+fn of_orders(column: &Column, sales: &Sales<'_>, now: i64, next: &mut Option<i64>) -> Option<i64> {
     match column.measure {
-        Measure::FirstAt => return sales.iter().map(|sale| sale.placed_at).min(),
-        Measure::LastAt => return sales.iter().map(|sale| sale.placed_at).max(),
-        Measure::DaysSinceLast => {
-            let last = sales.iter().map(|sale| sale.placed_at).max()?;
-            return Some(days_since(last, column.days_max, now, next));
-        }
+        Measure::FirstAt => return sales.first(),
+        Measure::LastAt => return sales.last(),
+        Measure::DaysSinceLast => return Some(days_since(sales.last()?, column.days_max, now, next)),
         Measure::Count | Measure::Units | Measure::NetMinor => {}
     }
-    let mut sum = 0_i64;
-    for sale in sales {
+    let of_past = |past: &&Past| match column.measure {
+        Measure::Units => past.units,
+        Measure::NetMinor => past.net_minor.get(&column.currency).copied().unwrap_or(0),
+        _ => past.count,
+    };
+    let past = sales.past.iter().filter(|_| column.window.is_none()).map(of_past);
+    let mut sum = past.fold(0_i64, i64::saturating_add);
+    for sale in &sales.single {
         if let Some(window) = column.window {
             let leaves = sale.placed_at.saturating_add(window.as_micros());
             if leaves <= now {

@@ -63,6 +63,19 @@ impl Visits {
         self.touched.extend(self.by_start.keys());
     }
 
+    /// Each visit as visits of its own, with what is to be told; the pieces of a state.
+    pub fn one_by_one(self) -> impl Iterator<Item = Self> {
+        let told = Self { by_start: BTreeMap::new(), touched: self.touched };
+        let each = |(start, visit)| Self { by_start: BTreeMap::from([(start, visit)]), touched: BTreeSet::new() };
+        std::iter::once(told).chain(self.by_start.into_iter().map(each))
+    }
+
+    /// Puts visits of the same state back together.
+    pub fn append(&mut self, other: Self) {
+        self.by_start.extend(other.by_start);
+        self.touched.extend(other.touched);
+    }
+
     /// What changed: the visit by its start, none when it is part of another now.
     pub fn take_touched(&mut self) -> Vec<(i64, Option<Visit>)> {
         let touched = std::mem::take(&mut self.touched).into_iter();

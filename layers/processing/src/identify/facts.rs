@@ -3,8 +3,8 @@
 //! An order keeps its returns beside it, so that a return finds its trace whichever of the two comes first, and moves with it.
 
 use super::owners::Version;
-use crate::ProcessingError;
 use crate::overlay::Overlay;
+use crate::{ProcessingError, codec};
 use bytes::Bytes;
 use model::Timestamp;
 use model::row::{SalesOrder, SalesReturn};
@@ -14,11 +14,11 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// Namespace of orders with their returns.
-const ORDERS: &str = "processing.identify.orders";
-/// Namespace of orders whose store is not known yet: store, order.
-const WAITING: &str = "processing.identify.waiting";
+pub const ORDERS: &str = "processing.identify.orders";
+/// Namespace of returns: the order of each.
+pub const RETURNS: &str = "processing.identify.returns";
 /// Layout of an entry; raise it with every change of the structs.
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
 
 /// What is remembered of an order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,28 @@ pub struct Entry {
     said: u64,
     /// Returns: the fact with its row's version, when it happened, when the house first had it.
     returns: BTreeMap<Uuid, (ReturnFact, Timestamp, Timestamp)>,
+}
+
+/// What is remembered of a return by itself: a delete of it names nothing else.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Pointer {
+    /// Its order, as long as the return is there.
+    order: Option<Uuid>,
+    /// Version of its row.
+    version: Version,
+}
+
+impl Pointer {
+    fn load(state: &Overlay, id: Uuid) -> Result<Self, ProcessingError> {
+        let bytes = state.get(RETURNS, id.as_bytes())?;
+        Ok(bytes.map(|bytes| codec::decode(RETURNS, LAYOUT, &bytes)).transpose()?.unwrap_or_default())
+    }
+
+    fn keep(&self, state: &mut Overlay, id: Uuid) -> Result<(), ProcessingError> {
+        let value = codec::encode(RETURNS, LAYOUT, self)?;
+        state.put(RETURNS, Bytes::copy_from_slice(id.as_bytes()), Some(value));
+        Ok(())
+    }
 }
 
 /// A signal to be sent, but for its person.
@@ -85,10 +107,6 @@ fn store(state: &mut Overlay, order: Uuid, entry: &Entry) -> Result<(), Processi
     Ok(())
 }
 
-fn waiting_key(store: Uuid, order: Uuid) -> Bytes {
-    Bytes::from([*store.as_bytes(), *order.as_bytes()].concat())
-}
-
 impl Entry {
     fn order(&self) -> Option<Sent> {
         let fact = self.fact.clone()?;
@@ -113,7 +131,8 @@ impl Entry {
     }
 }
 
-fn forget(trace: &str, fact: String, version: Version, at: Timestamp) -> Sent {
+/// Tells a trace to forget a fact.
+pub fn forget(trace: &str, fact: String, version: Version, at: Timestamp) -> Sent {
     Sent { trace: trace.to_owned(), occurred_at: at, received_at: at, body: Body::Forget { fact, version } }
 }
 
@@ -142,9 +161,6 @@ pub fn order(
     if new_owner {
         sent = entry.forget(row.order_id, version, received_at);
     }
-    if let (Some(store), None) = (row.store_id, store_code) {
-        state.put(WAITING, waiting_key(store, row.order_id), Some(Bytes::new()));
-    }
     entry.version = version;
     entry.trace = trace;
     entry.received_at = Some(received_at);
@@ -172,7 +188,7 @@ fn fact_of(row: &SalesOrder, version: Version, store_code: Option<&str>) -> Orde
     }
 }
 
-/// An order is gone.
+/// An order is gone, unless a newer version of it is known.
 ///
 /// # Errors
 /// When the state cannot be read.
@@ -202,10 +218,13 @@ pub fn returned(
     version: Version,
     received_at: Timestamp,
 ) -> Result<Result<Sent, Silence>, ProcessingError> {
-    let mut entry = load(state, row.order_id)?;
-    if entry.returns.get(&row.return_id).is_some_and(|(known, _, _)| known.version >= version) {
+    let known = Pointer::load(state, row.return_id)?;
+    if known.version >= version {
         return Ok(Err(Silence::Stale));
     }
+    let pointer = Pointer { order: Some(row.order_id), version };
+    pointer.keep(state, row.return_id)?;
+    let mut entry = load(state, row.order_id)?;
     let fact = ReturnFact {
         return_id: row.return_id,
         version,
@@ -221,21 +240,27 @@ pub fn returned(
     Ok(sent)
 }
 
-/// A store became known: the orders that waited for its code.
+/// A return is gone, unless a newer version of it is known.
 ///
 /// # Errors
 /// When the state cannot be read.
-pub fn store_known(state: &mut Overlay, id: Uuid, code: &str) -> Result<Vec<Sent>, ProcessingError> {
-    let mut sent = Vec::new();
-    for (key, _) in state.scan(WAITING, id.as_bytes())? {
-        state.put(WAITING, key.clone(), None);
-        let Ok(order) = Uuid::from_slice(&key[16..]) else { continue };
-        let mut entry = load(state, order)?;
-        if let Some(fact) = &mut entry.fact {
-            fact.store_code = Some(code.to_owned());
-            store(state, order, &entry)?;
-            sent.extend(entry.order());
-        }
+pub fn return_gone(
+    state: &mut Overlay,
+    id: Uuid,
+    version: Version,
+    received_at: Timestamp,
+) -> Result<Option<Sent>, ProcessingError> {
+    let known = Pointer::load(state, id)?;
+    if known.version >= version {
+        return Ok(None);
     }
+    Pointer { order: None, version }.keep(state, id)?;
+    let Some(order) = known.order else { return Ok(None) };
+    let mut entry = load(state, order)?;
+    entry.returns.remove(&id);
+    entry.said += 1;
+    let fact = format!("return:{id}");
+    let sent = entry.trace.as_deref().map(|trace| forget(trace, fact, (entry.said, 0), received_at));
+    store(state, order, &entry)?;
     Ok(sent)
 }

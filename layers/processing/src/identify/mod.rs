@@ -1,5 +1,7 @@
 //! Stage `identify`: drops repeats, pins every signal to a trace, finds the trace's person, joins product and store.
 
+mod claims;
+mod emptied;
 mod facts;
 mod graph;
 mod owners;
@@ -8,12 +10,14 @@ mod tables;
 use crate::ProcessingError;
 use crate::fold::record;
 use crate::incoming::Event;
-use crate::metrics;
+use crate::metrics::{self, Counts};
 use crate::overlay::Overlay;
 use crate::run::{Stage, Work};
 use async_trait::async_trait;
 use bus::{Bus, NewRecord, Record, TopicPartition};
 use bytes::Bytes;
+use claims::{IDENTITIES, MEMBERS, Said};
+use emptied::{Emptied, EmptiedTables, Rest};
 use facts::{Sent, Silence};
 use graph::{Graph, Move};
 use model::behaviour::EventType;
@@ -23,16 +27,19 @@ use model::row;
 use model::signal::{Body, Cause, MemberFact, ProductJoin, Signal, TraceId};
 use model::{IdentityKind, Op, Timestamp, topic};
 use owners::{Claim, Version};
-use runtime::Meter;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use tables::{Product, Sku, Store, Tables};
+use tables::{Coded, Table, Tables};
+use uuid::Uuid;
 
-/// Namespace of message ids seen; the key is the first half of their SHA-256.
+/// Namespace of events seen; the key is the first half of the SHA-256 of source and message id.
 const MESSAGES: &str = "processing.identify.messages";
+/// Rows of an emptied table looked at in one step.
+const SLICE: usize = 1_000;
 /// Bytes of an id; what is longer is no id.
 const ID_MAX: usize = 1_000;
 
@@ -41,8 +48,9 @@ pub struct Identify {
     state: Overlay,
     graph: Graph,
     tables: Tables,
-    meter: Meter,
+    emptied: EmptiedTables,
     produce: Vec<NewRecord>,
+    counts: Counts,
 }
 
 /// A change record, as far as this stage reads it.
@@ -61,6 +69,15 @@ struct SourceRead {
     lsn: u64,
     seq: u64,
     ts_us: i64,
+    #[serde(default)]
+    snapshot: bool,
+}
+
+/// What `capture.progress` says of a snapshot.
+#[derive(Deserialize)]
+struct Progress<'a> {
+    #[serde(borrow, default)]
+    snapshot: Option<&'a str>,
 }
 
 impl ChangeRead<'_> {
@@ -76,9 +93,11 @@ impl ChangeRead<'_> {
         self.after.map(|row| serde_json::from_str(row.get())).transpose()
     }
 
-    /// The former row; under `REPLICA IDENTITY DEFAULT` it holds the key only and does not read.
-    fn former<T: DeserializeOwned>(&self) -> Option<T> {
-        self.before.and_then(|row| serde_json::from_str(row.get()).ok())
+    /// The key of a row that is gone. Under `REPLICA IDENTITY DEFAULT` the former image holds nothing else.
+    fn key(&self, column: &str) -> Result<Option<Uuid>, serde_json::Error> {
+        let Some(before) = self.before else { return Ok(None) };
+        let row: HashMap<String, &RawValue> = serde_json::from_str(before.get())?;
+        row.get(column).map(|id| serde_json::from_str(id.get())).transpose()
     }
 }
 
@@ -123,26 +142,47 @@ impl<E: Into<ProcessingError>> From<E> for Failure {
 
 impl Identify {
     /// A stage with nothing in memory.
-    pub fn new(bus: &Arc<dyn Bus>, meter: Meter) -> Self {
-        let state = Overlay::new(Arc::clone(bus));
-        Self { state, graph: Graph::default(), tables: Tables::default(), meter, produce: Vec::new() }
+    pub fn new(bus: &Arc<dyn Bus>) -> Self {
+        Self {
+            state: Overlay::new(Arc::clone(bus)),
+            graph: Graph::default(),
+            tables: Tables::default(),
+            emptied: EmptiedTables::default(),
+            produce: Vec::new(),
+            counts: Counts::default(),
+        }
     }
 
     fn take_in(&mut self, record: &Record) -> Result<(), Failure> {
         let Some(value) = &record.value else { return Ok(()) };
         let cause = Cause { topic: record.at.topic.clone(), partition: record.at.partition, offset: record.offset };
-        if record.at.topic == topic::EVENTS {
-            return self.event(value, &cause);
+        match record.at.topic.as_str() {
+            topic::EVENTS => return self.event(value, &cause),
+            topic::CAPTURE_PROGRESS => {
+                let progress: Progress<'_> = serde_json::from_slice(value)?;
+                if progress.snapshot == Some("complete") {
+                    self.emptied.snapshot_complete(&mut self.state)?;
+                }
+                return Ok(());
+            }
+            _ => {}
         }
         let change: ChangeRead<'_> = serde_json::from_slice(value)?;
         if change.op == Op::Truncate {
-            tracing::warn!(target: "processing", topic = record.at.topic, "a table was truncated; what came of its rows stays");
+            let snapshot = change.source.snapshot;
+            return Ok(self.emptied.note(&mut self.state, change.version(), snapshot, &cause)?);
+        }
+        if self.emptied.took(&cause.topic, change.version()) {
+            self.counts.count(metrics::STALE, 1);
             return Ok(());
         }
-        match record.at.topic.as_str() {
-            "crm.store" => self.store(&change, &cause),
-            "crm.product" => self.product(&change),
-            "crm.sku" => self.sku(&change),
+        let (tables, state) = (&mut self.tables, &mut self.state);
+        match cause.topic.as_str() {
+            "crm.store" => coded::<row::Store, _>(&change, state, &mut tables.stores, |row| row.store_id, "store_id"),
+            "crm.product" => {
+                coded::<row::Product, _>(&change, state, &mut tables.products, |row| row.product_id, "product_id")
+            }
+            "crm.sku" => coded::<row::Sku, _>(&change, state, &mut tables.skus, |row| row.sku_id, "sku_id"),
             "crm.member" => self.member(&change, &cause),
             "crm.member_identity" => self.identity(&change, &cause),
             "crm.sales_order" => self.order(&change, &cause),
@@ -151,89 +191,83 @@ impl Identify {
         }
     }
 
-    fn store(&mut self, change: &ChangeRead<'_>, cause: &Cause) -> Result<(), Failure> {
-        let Some(row) = change.row::<row::Store>()? else { return Ok(()) };
-        let store = Store { version: change.version(), code: row.store_code.clone() };
-        if self.tables.store(&mut self.state, row.store_id, store)? {
-            for sent in facts::store_known(&mut self.state, row.store_id, &row.store_code)? {
-                self.send(sent, cause)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn product(&mut self, change: &ChangeRead<'_>) -> Result<(), Failure> {
-        let Some(row) = change.row::<row::Product>()? else { return Ok(()) };
-        let product =
-            Product { version: change.version(), code: row.product_code, category: row.category, brand: row.brand };
-        Ok(self.tables.product(&mut self.state, row.product_id, product)?)
-    }
-
-    fn sku(&mut self, change: &ChangeRead<'_>) -> Result<(), Failure> {
-        let Some(row) = change.row::<row::Sku>()? else { return Ok(()) };
-        let sku = Sku { version: change.version(), code: row.sku_code, product: row.product_id };
-        Ok(self.tables.sku(&mut self.state, row.sku_id, sku)?)
-    }
-
     fn member(&mut self, change: &ChangeRead<'_>, cause: &Cause) -> Result<(), Failure> {
-        let (row, former) = (change.row::<row::Member>()?, change.former::<row::Member>());
-        let number = |row: &row::Member| Some((format!("u:{}", row.member_no.as_ref()?), row.member_id, row.member_id));
-        let (now, then) = (row.as_ref().and_then(number), former.as_ref().and_then(number));
-        self.claims(change, now, then, true, cause)?;
-        let Some(row) = row else { return Ok(()) };
-        let fact = MemberFact {
-            version: change.version(),
-            status: row.status,
-            enrolled_at: row.enrolled_at,
-            tier_code: row.tier_code,
+        let (version, received_at) = (change.version(), change.received_at());
+        let Some(row) = change.row::<row::Member>()? else {
+            let Some(id) = change.key("member_id")? else { return Ok(()) };
+            return Ok(self.member_gone(id, version, received_at, cause)?);
         };
+        let node = row.member_no.as_ref().map(|number| format!("u:{number}"));
+        if !self.claims(MEMBERS, row.member_id, version, node.map(|node| (node, row.member_id)))? {
+            self.counts.count(metrics::STALE, 1);
+            return Ok(());
+        }
+        self.tell_moves(received_at, received_at, cause)?;
+        let fact = MemberFact { version, status: row.status, enrolled_at: row.enrolled_at, tier_code: row.tier_code };
         let trace = format!("m:{}", row.member_id);
-        let received_at = change.received_at();
         Ok(self.send(Sent { trace, occurred_at: received_at, received_at, body: Body::Member(fact) }, cause)?)
     }
 
-    fn identity(&mut self, change: &ChangeRead<'_>, cause: &Cause) -> Result<(), Failure> {
-        let (row, former) = (change.row::<row::MemberIdentity>()?, change.former::<row::MemberIdentity>());
-        let strong = |row: &row::MemberIdentity| {
-            let node = node_of(row.kind.parse().ok()?, &row.token)?;
-            (row.strength == "strong").then_some((node, row.identity_id, row.member_id))
-        };
-        let (now, then) = (row.as_ref().and_then(strong), former.as_ref().and_then(strong));
-        self.claims(change, now, then, false, cause)
+    fn member_gone(&mut self, id: Uuid, version: Version, at: Timestamp, cause: &Cause) -> Result<(), ProcessingError> {
+        if !self.claims(MEMBERS, id, version, None)? {
+            return Ok(());
+        }
+        self.tell_moves(at, at, cause)?;
+        self.send(facts::forget(&format!("m:{id}"), format!("member:{id}"), version, at), cause)
     }
 
-    /// A row claims a node for a member, and what it claimed before it claims no more.
+    fn identity(&mut self, change: &ChangeRead<'_>, cause: &Cause) -> Result<(), Failure> {
+        let (version, received_at) = (change.version(), change.received_at());
+        let (id, says) = match change.row::<row::MemberIdentity>()? {
+            Some(row) => {
+                let node = row.kind.parse().ok().and_then(|kind| node_of(kind, &row.token));
+                let node = node.filter(|_| row.strength == "strong");
+                (row.identity_id, node.map(|node| (node, row.member_id)))
+            }
+            None => match change.key("identity_id")? {
+                Some(id) => (id, None),
+                None => return Ok(()),
+            },
+        };
+        if !self.claims(IDENTITIES, id, version, says)? {
+            self.counts.count(metrics::STALE, 1);
+        }
+        Ok(self.tell_moves(received_at, received_at, cause)?)
+    }
+
+    /// A row claims a node for a member, and what it claimed before it claims no more; false when a newer version is known.
     fn claims(
         &mut self,
-        change: &ChangeRead<'_>,
-        now: Option<(String, uuid::Uuid, uuid::Uuid)>,
-        then: Option<(String, uuid::Uuid, uuid::Uuid)>,
-        weak: bool,
-        cause: &Cause,
-    ) -> Result<(), Failure> {
-        let version = change.version();
-        if let Some((node, row, member)) = then.filter(|then| now.as_ref().is_none_or(|now| now.0 != then.0)) {
-            self.graph.claim(&self.state, &node, Claim { row, member, version, weak, live: false })?;
+        of: &'static str,
+        row: Uuid,
+        version: Version,
+        says: Option<(String, Uuid)>,
+    ) -> Result<bool, ProcessingError> {
+        let known = Said::load(&self.state, of, row)?;
+        if known.as_ref().is_some_and(|known| known.version >= version) {
+            return Ok(false);
         }
-        if let Some((node, row, member)) = now {
-            self.graph.claim(&self.state, &node, Claim { row, member, version, weak, live: true })?;
+        let now = Said { version, claim: says };
+        now.keep(&mut self.state, of, row)?;
+        // A number is a weaker claim than an identity.
+        let claim = |member, live| Claim { row, member, version, weak: of == MEMBERS, live };
+        if let Some((node, member)) = known.and_then(|known| known.claim)
+            && now.claim.as_ref().is_none_or(|(now, _)| *now != node)
+        {
+            self.graph.claim(&self.state, &node, claim(member, false))?;
         }
-        Ok(self.tell_moves(change.received_at(), change.received_at(), cause)?)
+        if let Some((node, member)) = &now.claim {
+            self.graph.claim(&self.state, node, claim(*member, true))?;
+        }
+        Ok(true)
     }
 
     fn order(&mut self, change: &ChangeRead<'_>, cause: &Cause) -> Result<(), Failure> {
         let (version, received_at) = (change.version(), change.received_at());
         let Some(row) = change.row::<row::SalesOrder>()? else {
-            #[derive(Deserialize)]
-            struct Key {
-                order_id: uuid::Uuid,
-            }
-            if let Some(Key { order_id }) = change.former() {
-                for sent in facts::order_gone(&mut self.state, order_id, version, received_at)? {
-                    self.send(sent, cause)?;
-                }
-            }
-            return Ok(());
+            let Some(id) = change.key("order_id")? else { return Ok(()) };
+            let gone = facts::order_gone(&mut self.state, id, version, received_at)?;
+            return Ok(self.send_all(gone, cause)?);
         };
         // Evidence counts even from an old version of the row: else it would matter which version came first.
         if let (Some(device), Some(trace)) = (&row.anonymous_id, facts::trace_of(&row))
@@ -245,40 +279,90 @@ impl Identify {
         }
         let store_code = row.store_id.and_then(|id| self.tables.store_code(id));
         match facts::order(&mut self.state, &row, version, received_at, store_code)? {
-            Ok(sent) => {
-                for sent in sent {
-                    self.send(sent, cause)?;
-                }
-            }
+            Ok(sent) => self.send_all(sent, cause)?,
             Err(silence) => self.silent(silence),
         }
         Ok(())
     }
 
     fn returned(&mut self, change: &ChangeRead<'_>, cause: &Cause) -> Result<(), Failure> {
-        let Some(row) = change.row::<row::SalesReturn>()? else { return Ok(()) };
-        match facts::returned(&mut self.state, &row, change.version(), change.received_at())? {
+        let (version, received_at) = (change.version(), change.received_at());
+        let Some(row) = change.row::<row::SalesReturn>()? else {
+            let Some(id) = change.key("return_id")? else { return Ok(()) };
+            let gone = facts::return_gone(&mut self.state, id, version, received_at)?;
+            return Ok(self.send_all(gone, cause)?);
+        };
+        match facts::returned(&mut self.state, &row, version, received_at)? {
             Ok(sent) => self.send(sent, cause)?,
             Err(silence) => self.silent(silence),
         }
         Ok(())
     }
 
-    fn silent(&self, silence: Silence) {
+    fn silent(&mut self, silence: Silence) {
         match silence {
-            Silence::Stale => self.meter.count(metrics::STALE, 1),
-            Silence::Nobody => self.meter.count(metrics::NOBODY, 1),
+            Silence::Stale => self.counts.count(metrics::STALE, 1),
+            Silence::Nobody => self.counts.count(metrics::NOBODY, 1),
             Silence::Waiting => {}
         }
+    }
+
+    /// Takes back some of what came of the rows of an emptied table.
+    fn follow_emptied(&mut self, now: i64, most: usize) -> Result<(), ProcessingError> {
+        let Some((emptied, from)) = self.emptied.next() else { return Ok(()) };
+        let (version, cause, at) = (emptied.version, &emptied.cause, crate::time(now));
+        let namespace = match cause.topic.as_str() {
+            "crm.store" => return self.emptied_at_once(emptied, |tables, state| tables.stores.empty(state, version)),
+            "crm.product" => {
+                return self.emptied_at_once(emptied, |tables, state| tables.products.empty(state, version));
+            }
+            "crm.sku" => return self.emptied_at_once(emptied, |tables, state| tables.skus.empty(state, version)),
+            "crm.member" => MEMBERS,
+            "crm.member_identity" => IDENTITIES,
+            "crm.sales_order" => facts::ORDERS,
+            _ => facts::RETURNS,
+        };
+        let slice = most.min(SLICE);
+        let keys = self.state.keys(namespace, &from, slice)?;
+        for id in keys.iter().filter_map(|key| Uuid::from_slice(key).ok()) {
+            match namespace {
+                MEMBERS => self.member_gone(id, version, at, cause)?,
+                IDENTITIES => {
+                    self.claims(IDENTITIES, id, version, None)?;
+                    self.tell_moves(at, at, cause)?;
+                }
+                facts::ORDERS => {
+                    let gone = facts::order_gone(&mut self.state, id, version, at)?;
+                    self.send_all(gone, cause)?;
+                }
+                _ => {
+                    let gone = facts::return_gone(&mut self.state, id, version, at)?;
+                    self.send_all(gone, cause)?;
+                }
+            }
+        }
+        let last = keys.last().filter(|_| keys.len() == slice);
+        let rest = last.map_or(Rest::Nothing, |last| Rest::From([last, &[0][..]].concat()));
+        self.emptied.keep(&mut self.state, Emptied { rest, ..emptied })
+    }
+
+    /// A table that is held in memory.
+    fn emptied_at_once(
+        &mut self,
+        emptied: Emptied,
+        empty: impl FnOnce(&mut Tables, &mut Overlay) -> Result<(), ProcessingError>,
+    ) -> Result<(), ProcessingError> {
+        empty(&mut self.tables, &mut self.state)?;
+        self.emptied.keep(&mut self.state, Emptied { rest: Rest::Nothing, ..emptied })
     }
 
     fn event(&mut self, value: &[u8], cause: &Cause) -> Result<(), Failure> {
         let raw: &RawValue = serde_json::from_slice(value)?;
         let event: Event<'_> = serde_json::from_str(raw.get())?;
-        let digest = Sha256::digest(event.message_id.as_bytes());
+        let digest = Sha256::digest([event.source.as_bytes(), &[0], event.message_id.as_bytes()].concat());
         let key = &digest[..16];
         if self.state.get(MESSAGES, key)?.is_some() {
-            self.meter.count(metrics::DUPLICATE, 1);
+            self.counts.count(metrics::DUPLICATE, 1);
             return Ok(());
         }
         self.state.put(MESSAGES, Bytes::copy_from_slice(key), Some(Bytes::new()));
@@ -289,7 +373,7 @@ impl Identify {
         self.evidence(&event, device.as_deref(), user.as_deref())?;
         self.tell_moves(event.occurred_at, event.received_at, cause)?;
         let Some(trace) = device.or(user) else {
-            self.meter.count(metrics::NOBODY, 1);
+            self.counts.count(metrics::NOBODY, 1);
             return Ok(());
         };
         let person = self.graph.send_to(&self.state, &trace)?;
@@ -312,14 +396,19 @@ impl Identify {
         if let (Some(device), Some(user)) = (device, user) {
             self.graph.seen_with(&mut self.state, device, user, at, (0, 0))?;
         }
-        for identity in &event.identities {
-            let Some(node) = node_of(identity.kind, &identity.token).filter(|node| !node.starts_with("a:")) else {
-                continue;
-            };
-            match (user, device) {
-                (Some(user), _) => self.graph.bond(&self.state, user, &node, false, at)?,
-                (None, Some(device)) => self.graph.seen_with(&mut self.state, device, &node, at, (0, 0))?,
-                (None, None) => {}
+        let nodes = event.identities.iter().filter_map(|identity| node_of(identity.kind, &identity.token));
+        let nodes: BTreeSet<String> = nodes.filter(|node| !node.starts_with("a:")).collect();
+        match user {
+            Some(user) => nodes.iter().try_for_each(|node| self.graph.bond(&self.state, user, node, false, at))?,
+            None => {
+                // They are one person's, so it matters little which of them the device is linked to; but it must be the same one,
+                // in whatever order events come.
+                for (one, other) in nodes.iter().zip(nodes.iter().skip(1)) {
+                    self.graph.bond(&self.state, one, other, false, at)?;
+                }
+                if let (Some(device), Some(last)) = (device, nodes.last()) {
+                    self.graph.seen_with(&mut self.state, device, last, at, (0, 0))?;
+                }
             }
         }
         if let (EventType::Alias, Some(user), Some(previous)) = (event.kind, user, &event.previous_id)
@@ -336,7 +425,7 @@ impl Identify {
     /// Says who moved, and has the former owners hand over.
     fn tell_moves(&mut self, since: Timestamp, received_at: Timestamp, cause: &Cause) -> Result<(), ProcessingError> {
         for Move { trace, from, to, move_no, signals } in std::mem::take(&mut self.graph.moves) {
-            self.meter.count(metrics::MOVED, 1);
+            self.counts.count(metrics::MOVED, 1);
             let (trace, to) = (TraceId(trace), PersonId(to));
             if signals {
                 let body = Body::Detach { to: to.clone(), move_no };
@@ -354,6 +443,10 @@ impl Identify {
         Ok(())
     }
 
+    fn send_all(&mut self, sent: impl IntoIterator<Item = Sent>, cause: &Cause) -> Result<(), ProcessingError> {
+        sent.into_iter().try_for_each(|sent| self.send(sent, cause))
+    }
+
     fn put(
         &mut self,
         person: PersonId,
@@ -366,6 +459,29 @@ impl Identify {
         let signal = Signal { person, trace, occurred_at, received_at, cause: cause.clone(), body };
         self.produce.push(record(topic::SIGNALS, &signal.person.0, Some(&signal)));
     }
+}
+
+/// A row of a table that is held in memory.
+fn coded<R, T>(
+    change: &ChangeRead<'_>,
+    state: &mut Overlay,
+    table: &mut Table<T>,
+    id: impl FnOnce(&R) -> Uuid,
+    key: &str,
+) -> Result<(), Failure>
+where
+    R: DeserializeOwned + Into<T>,
+    T: Coded,
+{
+    match change.row::<R>()? {
+        Some(row) => table.put(state, id(&row), change.version(), Some(row.into()))?,
+        None => {
+            if let Some(id) = change.key(key)? {
+                table.put(state, id, change.version(), None)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The node of an identity.
@@ -390,6 +506,8 @@ impl Stage for Identify {
         match topic {
             "crm.store" | "crm.product" | "crm.sku" => 0,
             "crm.member" | "crm.member_identity" => 1,
+            // The end of a snapshot is taken in after the rows of it.
+            topic::CAPTURE_PROGRESS => 3,
             _ => 2,
         }
     }
@@ -398,27 +516,32 @@ impl Stage for Identify {
         self.state.discard();
         self.graph.clear();
         self.produce.clear();
+        self.counts = Counts::default();
+        self.emptied = EmptiedTables::load(&self.state)?;
         self.tables = Tables::load(&self.state)?;
         Ok(())
     }
 
     fn due(&self) -> Option<i64> {
-        None
+        self.emptied.next().map(|_| i64::MIN)
     }
 
-    fn step(&mut self, records: &[Record], _now: i64) -> Result<Work, ProcessingError> {
+    fn step(&mut self, records: &[Record], now: i64, most: usize) -> Result<Work, ProcessingError> {
         for record in records {
             match self.take_in(record) {
                 Ok(()) => {}
                 Err(Failure::Ours(error)) => return Err(error),
                 Err(Failure::Unreadable(error)) => {
-                    self.meter.failed(metrics::UNREADABLE, &crate::incoming::unreadable(record, &error));
+                    self.counts.fail(metrics::UNREADABLE, crate::incoming::unreadable(record, &error));
                 }
             }
         }
+        self.follow_emptied(now, most)?;
         self.graph.flush(&mut self.state)?;
-        self.meter.handled(metrics::IDENTIFIED, records.len() as u64);
-        Ok(Work { state: self.state.take(), produce: std::mem::take(&mut self.produce) })
+        let mut counts = std::mem::take(&mut self.counts);
+        let signals = records.iter().filter(|record| record.at.topic != topic::CAPTURE_PROGRESS);
+        counts.handled.insert(metrics::IDENTIFIED, signals.count() as u64);
+        Ok(Work { state: self.state.take(), produce: std::mem::take(&mut self.produce), counts })
     }
 
     fn committed(&mut self) {
