@@ -1,8 +1,10 @@
 //! The private cluster: start, watch, restart, stop.
 
 use crate::account::Account;
+use crate::back_off::BackOff;
 use crate::error::describe;
 use crate::layout::Layout;
+use crate::lock::Lock;
 use crate::postmaster::{self, Postmaster};
 use crate::{Installation, PostgresError, Settings, conf, initialise, metrics};
 use runtime::Meter;
@@ -11,13 +13,13 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Config, NoTls};
 use tokio_util::sync::CancellationToken;
 
 /// Name of the cluster's superuser, the only role that it starts with.
-pub const SUPERUSER: &str = "storewide";
+pub(crate) const SUPERUSER: &str = "storewide";
 
 /// The port in the socket's name; nothing listens on TCP.
 const PORT: u16 = 5432;
@@ -26,9 +28,6 @@ const PORT: u16 = 5432;
 /// shared memory for a moment.
 const START_ATTEMPTS: u32 = 25;
 const START_PAUSE: Duration = Duration::from_millis(200);
-
-/// Back-off of the supervisor.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 /// A running private cluster. Clones are the same cluster; it stops when the last one is dropped.
 #[derive(Clone)]
@@ -46,7 +45,7 @@ struct Inner {
     postmaster: Mutex<Option<Postmaster>>,
     stopping: AtomicBool,
     /// Held as long as we live, so that no second process starts the same cluster.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Cluster {
@@ -85,18 +84,6 @@ impl Cluster {
     #[must_use]
     pub fn socket_dir(&self) -> &Path {
         &self.inner.layout.socket_dir
-    }
-
-    /// The port in the socket's name.
-    #[must_use]
-    pub const fn port(&self) -> u16 {
-        PORT
-    }
-
-    /// The superuser's name.
-    #[must_use]
-    pub const fn superuser(&self) -> &'static str {
-        SUPERUSER
     }
 
     /// The binaries in use.
@@ -141,7 +128,8 @@ impl Cluster {
     /// # Errors
     /// Never; the result is what a task of the house returns.
     pub async fn supervise(&self, meter: Meter, stop: CancellationToken) -> Result<(), PostgresError> {
-        let mut back_off = BACK_OFF.0;
+        let mut back_off = BackOff::default();
+        let mut up_since = Some(Instant::now());
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -153,23 +141,25 @@ impl Cluster {
                     meter.failed(metrics::EXITED, &format!("PostgreSQL ended: {end}"));
                 }
             }
-            // A cluster that keeps dying right after its start is started less and less often.
+            let pause = back_off.after(up_since.take().map_or(Duration::ZERO, |since| since.elapsed()));
+            let restart = async {
+                tokio::time::sleep(pause).await;
+                self.launch().await
+            };
             let restarted = tokio::select! {
                 () = stop.cancelled() => break,
-                restarted = self.launch() => restarted,
+                restarted = restart => restarted,
             };
-            back_off = match restarted {
+            match restarted {
                 Ok(()) => {
                     meter.count(metrics::RESTARTED, 1);
-                    BACK_OFF.0
+                    up_since = Some(Instant::now());
                 }
                 Err(error) => {
                     tracing::error!(target: "storewide::oltp", %error, "PostgreSQL does not start; trying again");
                     meter.failed(metrics::RESTART, &error.to_string());
-                    tokio::select! { () = stop.cancelled() => break, () = tokio::time::sleep(back_off) => {} }
-                    (back_off * 2).min(BACK_OFF.1)
                 }
-            };
+            }
         }
         self.stop().await;
         Ok(())

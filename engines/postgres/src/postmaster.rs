@@ -1,16 +1,14 @@
 //! PostgreSQL's main process: starting it so that it dies with us, noticing its end, and meeting an older one.
 
-use crate::PostgresError;
 use crate::account::Account;
 use crate::layout::Layout;
+use crate::{PostgresError, child};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::{OnceLock, mpsc};
+use std::process::{ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -38,13 +36,11 @@ impl Postmaster {
             .env_clear()
             .env("LC_ALL", "C")
             .current_dir("/")
-            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         account.apply(&mut command);
-        die_with_parent(&mut command);
-        let mut child = spawn_from_lasting_thread(command).map_err(PostgresError::io("cannot run", program))?;
+        let mut child = child::spawn(command, Signal::INT).map_err(PostgresError::io("cannot run", program))?;
         let pid = Pid::from_child(&child);
         if let Some(stderr) = child.stderr.take() {
             thread("postgres-log", move || log.copy(stderr))?;
@@ -128,50 +124,6 @@ fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Postgr
     let started = std::thread::Builder::new().name(name.to_owned()).spawn(work);
     started.map(drop).map_err(PostgresError::io("cannot start a thread", Path::new(name)))
 }
-
-type Job = (Command, mpsc::Sender<io::Result<Child>>);
-
-/// Linux ties the death signal to the *thread* that forked, and runtimes end threads as they like: so one thread, which lives as
-/// long as the process, forks for everybody.
-fn spawn_from_lasting_thread(command: Command) -> io::Result<Child> {
-    static SPAWNER: OnceLock<Option<mpsc::Sender<Job>>> = OnceLock::new();
-    let gone = || io::Error::other("the thread that starts PostgreSQL is gone");
-    let spawner = SPAWNER.get_or_init(|| {
-        let (sender, jobs) = mpsc::channel::<Job>();
-        let run = move || {
-            for (mut command, answer) in jobs {
-                let _ = answer.send(command.spawn());
-            }
-        };
-        std::thread::Builder::new().name("postgres-spawn".to_owned()).spawn(run).ok().map(|_| sender)
-    });
-    let (answer, child) = mpsc::channel();
-    spawner.as_ref().ok_or_else(gone)?.send((command, answer)).map_err(|_| gone())?;
-    child.recv().map_err(|_| gone())?
-}
-
-#[cfg(target_os = "linux")]
-fn die_with_parent(command: &mut Command) {
-    let parent = rustix::process::getpid();
-    let ask = move || {
-        rustix::process::set_parent_process_death_signal(Some(Signal::INT))?;
-        // The parent may have died before the line above.
-        if rustix::process::getppid() != Some(parent) {
-            return Err(io::Error::from_raw_os_error(rustix::io::Errno::SRCH.raw_os_error()));
-        }
-        Ok(())
-    };
-    // SAFETY: the closure runs between fork and exec, where only async-signal-safe work is allowed: it makes two plain system
-    // calls, allocates nothing and takes no lock. It runs after the change of uid, which would clear the death signal.
-    #[allow(unsafe_code)]
-    unsafe {
-        command.pre_exec(ask);
-    }
-}
-
-/// Elsewhere an orphaned PostgreSQL is stopped by the next start ([`clear_old`]).
-#[cfg(not(target_os = "linux"))]
-fn die_with_parent(_: &mut Command) {}
 
 /// PostgreSQL's log, bounded.
 struct RotatingLog {

@@ -22,6 +22,17 @@ pub enum Version {
 impl Version {
     /// Both, for tests that must hold on each.
     pub const BOTH: [Self; 2] = [Self::System, Self::Wheel18];
+
+    /// Its binaries, for tests that start a cluster, or the whole program, by settings of their own. Blocks.
+    ///
+    /// # Errors
+    /// As [`Installation::find`].
+    pub fn installation(self) -> Result<Installation, PostgresError> {
+        match self {
+            Self::System => Installation::find(None, None),
+            Self::Wheel18 => Installation::wheel(),
+        }
+    }
 }
 
 /// A cluster in a temporary directory; stops and disappears when it is dropped, or when the process dies.
@@ -48,11 +59,8 @@ impl Cluster {
         let directory = TemporaryDirectory::create()?;
         let mut settings = Settings::new(directory.path().join("pg"));
         settings.shared_buffers_mb = 32;
-        if version == Version::Wheel18 {
-            let found = tokio::task::spawn_blocking(Installation::wheel).await;
-            let found = found.map_err(|error| PostgresError::Wheel(error.to_string()))?;
-            settings.bin_dir = Some(found?.bin_dir);
-        }
+        let found = tokio::task::spawn_blocking(move || version.installation()).await;
+        settings.bin_dir = Some(found.map_err(|error| PostgresError::Start(error.to_string()))??.bin_dir);
         let cluster = Self::start_with(settings, false).await?;
         Ok(Temporary { cluster, _directory: directory })
     }

