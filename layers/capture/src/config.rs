@@ -19,9 +19,9 @@ pub struct Config {
     pub batch_records: usize,
     /// Most bytes in one write to the bus, about.
     pub batch_bytes: usize,
-    /// Seconds without a change after which a heartbeat moves the log on.
+    /// Seconds between heartbeats. Each moves the log on, and looks at the slot and the publication.
     pub heartbeat_s: u64,
-    /// How often an hour a lost slot may be answered with a new snapshot, before capture waits for a person.
+    /// How often an hour the store may be read as a whole again, for whatever reason, before capture waits.
     pub resnapshots_per_hour: usize,
 }
 

@@ -7,8 +7,12 @@ use bus::NewRecord;
 use bytes::Bytes;
 use model::Op;
 
-/// Values beyond this are left out of a record that would be too large for the bus.
+/// Values beyond this are left out of a record that would be too large for the bus; where that is not enough, beyond an eighth of
+/// it, and so on.
 const OVERSIZE_CELL: usize = 32 * 1024;
+
+/// Room in a record for its key and whatever the bus adds.
+const ROOM: usize = 4096;
 
 /// Where and when a change happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +46,13 @@ impl<'a> Old<'a> {
 pub(crate) fn record(table: &Table, op: Op, images: Images<'_>, stamp: &Stamp, size_hint: usize) -> (NewRecord, bool) {
     let mut value = Vec::with_capacity(size_hint);
     write(&mut value, table, op, images, stamp, usize::MAX);
-    let oversize = value.len() > bus::limits::MAX_RECORD_BYTES - 4096;
-    if oversize {
+    let too_large = |value: &[u8]| value.len() > bus::limits::MAX_RECORD_BYTES - ROOM;
+    let oversize = too_large(&value);
+    let mut cell_max = OVERSIZE_CELL;
+    while too_large(&value) && cell_max > 0 {
         value.clear();
-        write(&mut value, table, op, Images { before: None, ..images }, stamp, OVERSIZE_CELL);
+        write(&mut value, table, op, images, stamp, cell_max);
+        cell_max /= 8;
     }
     let record = NewRecord {
         topic: table.topic.clone(),
@@ -74,11 +81,28 @@ fn key(table: &Table, images: Images<'_>) -> Option<Bytes> {
     (!parts.is_empty()).then(|| Bytes::from(parts.join(&b'/')))
 }
 
+/// Columns that a row image does not have.
+#[derive(Default)]
+struct Absent {
+    /// They did not change, and PostgreSQL did not send them.
+    unchanged: Vec<usize>,
+    /// They are too large.
+    omitted: Vec<usize>,
+}
+
 fn write(out: &mut Vec<u8>, table: &Table, op: Op, images: Images<'_>, stamp: &Stamp, cell_max: usize) {
-    let mut unchanged = Vec::new();
+    let mut absent = Absent::default();
     out.extend_from_slice(b"{\"before\":");
     match images.before {
-        Some(old) => row(out, table, old.cells(), None, matches!(old, Old::Key(_)), cell_max, &mut Vec::new()),
+        Some(old) => {
+            let only_key = matches!(old, Old::Key(_));
+            // Where there is a row after, the one before is the first that can be done without.
+            let cell_max = if cell_max < usize::MAX && images.after.is_some() { 0 } else { cell_max };
+            let before = row(out, table, old.cells(), None, only_key, cell_max);
+            if images.after.is_none() {
+                absent.omitted = before.omitted;
+            }
+        }
         None => out.extend_from_slice(b"null"),
     }
     out.extend_from_slice(b",\"after\":");
@@ -88,25 +112,28 @@ fn write(out: &mut Vec<u8>, table: &Table, op: Op, images: Images<'_>, stamp: &S
                 Some(Old::Row(old)) => Some(old.as_slice()),
                 _ => None,
             };
-            row(out, table, cells, old, false, cell_max, &mut unchanged);
+            absent = row(out, table, cells, old, false, cell_max);
         }
         None => out.extend_from_slice(b"null"),
     }
-    if !unchanged.is_empty() {
-        out.extend_from_slice(b",\"unchanged\":[");
-        for (i, column) in unchanged.into_iter().enumerate() {
-            if i > 0 {
-                out.push(b',');
-            }
-            value::string(out, &table.columns[column].name);
-        }
-        out.push(b']');
-    }
+    names(out, table, b",\"unchanged\":[", &absent.unchanged);
+    names(out, table, b",\"omitted\":[", &absent.omitted);
     source(out, table, op, stamp);
 }
 
-/// Writes a row image. A value that was not sent is taken from the whole old row where there is one, else its column is named
-/// in `unchanged` and left out: absent is not null.
+/// Writes a list of columns, if there are any.
+fn names(out: &mut Vec<u8>, table: &Table, label: &[u8], places: &[usize]) {
+    for (i, place) in places.iter().enumerate() {
+        out.extend_from_slice(if i == 0 { label } else { b"," });
+        value::string(out, &table.columns[*place].name);
+    }
+    if !places.is_empty() {
+        out.push(b']');
+    }
+}
+
+/// Writes a row image, and returns what it does not have: absent is not null. A value that was not sent is taken from the whole
+/// old row where there is one. Values of the primary key are never too large.
 fn row(
     out: &mut Vec<u8>,
     table: &Table,
@@ -114,23 +141,28 @@ fn row(
     old: Option<&[Cell<'_>]>,
     only_key: bool,
     cell_max: usize,
-    unchanged: &mut Vec<usize>,
-) {
+) -> Absent {
+    let mut absent = Absent::default();
     out.push(b'{');
     let mut first = true;
     for (place, (column, cell)) in table.columns.iter().zip(cells).enumerate() {
         if only_key && !column.key {
             continue;
         }
-        let cell = match (cell, old.and_then(|old| old.get(place))) {
-            (Cell::Unchanged, Some(known)) => known,
-            _ => cell,
-        };
-        let text = match cell {
-            Cell::Null => None,
-            Cell::Text(text) if text.len() <= cell_max => Some(text),
-            Cell::Text(_) | Cell::Unchanged => {
-                unchanged.push(place);
+        let known = old.and_then(|old| old.get(place));
+        let text = match (cell, known) {
+            (Cell::Null, _) | (Cell::Unchanged, Some(Cell::Null)) => None,
+            (Cell::Text(text), _) | (Cell::Unchanged, Some(Cell::Text(text)))
+                if text.len() <= cell_max || table.primary.contains(&place) =>
+            {
+                Some(text)
+            }
+            (Cell::Text(_), _) => {
+                absent.omitted.push(place);
+                continue;
+            }
+            (Cell::Unchanged, _) => {
+                absent.unchanged.push(place);
                 continue;
             }
         };
@@ -144,6 +176,7 @@ fn row(
         }
     }
     out.push(b'}');
+    absent
 }
 
 fn source(out: &mut Vec<u8>, table: &Table, op: Op, stamp: &Stamp) {
@@ -235,13 +268,56 @@ mod tests {
         assert_eq!((record.key.as_deref(), change.after), (Some(b"5".as_slice()), None));
     }
 
+    /// A record that was too large, as JSON.
+    fn trimmed(table: &Table, op: Op, images: Images<'_>) -> serde_json::Value {
+        let (record, oversize) = record(table, op, images, &STAMP, 0);
+        assert!(oversize);
+        assert!(bus::limits::place(&record, 1).is_ok(), "the bus takes it");
+        serde_json::from_slice(record.value.as_ref().unwrap()).unwrap()
+    }
+
     #[test]
     fn what_is_too_large_for_the_bus_is_left_out_and_named() {
         let long = vec![b'x'; bus::limits::MAX_RECORD_BYTES];
+        let old = Old::Row(vec![Cell::Text(b"5"), Cell::Text(b"aa"), Cell::Text(b"small")]);
         let cells = [Cell::Text(b"5"), Cell::Null, Cell::Text(&long)];
-        let (record, oversize) = record(&table(), Op::Create, Images { before: None, after: Some(&cells) }, &STAMP, 0);
-        let change: Change = serde_json::from_slice(record.value.as_ref().unwrap()).unwrap();
-        assert!(oversize);
-        assert_eq!(change.unchanged, ["q\"uote"]);
+        let value = trimmed(&table(), Op::Update, Images { before: Some(&old), after: Some(&cells) });
+        assert_eq!((&value["before"], &value["after"]), (&json!({"id": 5}), &json!({"id": 5, "member_id": null})));
+        assert_eq!(value["omitted"], json!(["q\"uote"]));
+        assert_eq!(value.get("unchanged"), None, "it did change");
+    }
+
+    #[test]
+    fn a_large_value_that_did_not_change_stays_unchanged() {
+        let long = vec![b'x'; bus::limits::MAX_RECORD_BYTES];
+        let old = Old::Row(vec![Cell::Text(b"5"), Cell::Null, Cell::Text(&long)]);
+        let cells = [Cell::Text(b"5"), Cell::Text(b"aa"), Cell::Unchanged];
+        let value = trimmed(&table(), Op::Update, Images { before: Some(&old), after: Some(&cells) });
+        assert_eq!((&value["unchanged"], value.get("omitted")), (&json!(["q\"uote"]), None));
+    }
+
+    #[test]
+    fn a_large_deleted_row_keeps_its_key() {
+        let long = vec![b'x'; bus::limits::MAX_RECORD_BYTES];
+        let old = Old::Row(vec![Cell::Text(b"5"), Cell::Text(b"aa"), Cell::Text(&long)]);
+        let value = trimmed(&table(), Op::Delete, Images { before: Some(&old), after: None });
+        assert_eq!(value["before"], json!({"id": 5, "member_id": "aa"}));
+        assert_eq!(value["omitted"], json!(["q\"uote"]));
+    }
+
+    #[test]
+    fn many_values_that_are_too_large_together_are_left_out() {
+        let names: Vec<String> = (0..1599).map(|i| format!("{i:063}")).collect();
+        let columns = names.iter().map(|name| Column::new(name, 25, *name == names[0]));
+        let wide = Table::new("db", "crm", "wide", columns.collect(), &names[..1]);
+        // Control characters take six bytes each in JSON.
+        for length in [1000, 120] {
+            let long = vec![1; length];
+            let mut cells = vec![Cell::Text(&long); names.len()];
+            cells[0] = Cell::Text(b"key");
+            let value = trimmed(&wide, Op::Create, Images { before: None, after: Some(&cells) });
+            assert_eq!(value["after"], json!({&names[0]: "key"}));
+            assert_eq!(value["omitted"].as_array().unwrap().len(), 1598);
+        }
     }
 }

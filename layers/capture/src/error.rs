@@ -27,11 +27,11 @@ pub enum CaptureError {
         "the store is not the one whose changes are on the bus: {0}. Bring back the store or the bus from the same time, or start with an empty bus"
     )]
     OtherStore(String),
-    /// The slot was lost too often.
+    /// The store was read again too often.
     #[error(
-        "the replication slot was lost {0} times within an hour; waiting. Look at max_slot_wal_keep_size and at who drops the slot, then restart"
+        "the store was read as a whole {0} times again within an hour; capture waits until the first of them is an hour ago. The markers on `capture.progress` say why: look at max_slot_wal_keep_size, at who drops the slot or changes the publication, and at what cuts snapshots short"
     )]
-    TooManyGaps(usize),
+    TooManySnapshots(usize),
     /// PostgreSQL is down, restarting or refuses.
     #[error("PostgreSQL: {0}")]
     Postgres(String),
@@ -48,7 +48,7 @@ impl CaptureError {
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {
-            Self::Postgres(_) | Self::Protocol(_) | Self::TooManyGaps(_) => true,
+            Self::Postgres(_) | Self::Protocol(_) | Self::TooManySnapshots(_) => true,
             Self::Bus(error) => error.is_retryable(),
             Self::Config(_) | Self::Lint(_) | Self::Rights { .. } | Self::OtherStore(_) => false,
         }

@@ -13,7 +13,7 @@ mod envelope;
 mod error;
 mod lint;
 pub mod metrics;
-pub mod pgoutput;
+mod pgoutput;
 mod publication;
 mod run;
 mod slot;

@@ -12,8 +12,10 @@ pub const REPEAT: &str = "repeat";
 pub const COMMIT_TO_BUS: &str = "commit_to_bus";
 /// A session ended by a failure; another one follows.
 pub const SESSION: &str = "session";
-/// Changes may be missing: the slot was lost, recreated or invalidated. A new snapshot mends it.
+/// Changes may be missing: the slot was lost, recreated or invalidated, or the publication changed. A new snapshot mends it.
 pub const GAP: &str = "gap";
+/// PostgreSQL is about to remove log that the slot still needs.
+pub const SLOT_AT_RISK: &str = "slot_at_risk";
 /// A table of the publication makes writes fail.
 pub const LINT: &str = "lint";
 /// A record had to leave out large values, since the bus does not take records of that size.

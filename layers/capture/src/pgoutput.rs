@@ -1,8 +1,10 @@
 //! Decoder of `pgoutput`, protocol version 1: bytes in, messages out. Borrows from its input; never panics, whatever it is given.
+//!
+//! The ends of transactions and the messages of programs are not among them: the transport hands them over as events of their own.
 
 /// Why bytes are no message.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum DecodeError {
+pub(crate) enum DecodeError {
     /// The message ends too early.
     #[error("message `{0}` ends too early")]
     Truncated(char),
@@ -22,7 +24,7 @@ pub enum DecodeError {
 
 /// A value of a row, in PostgreSQL's text format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cell<'a> {
+pub(crate) enum Cell<'a> {
     /// Null.
     Null,
     /// A large value that did not change and was not sent.
@@ -32,11 +34,11 @@ pub enum Cell<'a> {
 }
 
 /// The values of a row, in the order of its relation's columns.
-pub type Tuple<'a> = Vec<Cell<'a>>;
+pub(crate) type Tuple<'a> = Vec<Cell<'a>>;
 
 /// The row before a change, as far as it was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Old<'a> {
+pub(crate) enum Old<'a> {
     /// Only the columns of the replica identity; the others are null.
     Key(Tuple<'a>),
     /// The whole row (`REPLICA IDENTITY FULL`).
@@ -45,51 +47,31 @@ pub enum Old<'a> {
 
 /// A column of a relation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Column<'a> {
+pub(crate) struct Column<'a> {
     /// Whether it belongs to the replica identity; under `FULL`, every column does.
-    pub key: bool,
+    pub(crate) key: bool,
     /// Name.
-    pub name: &'a str,
+    pub(crate) name: &'a str,
     /// Type.
-    pub type_oid: u32,
+    pub(crate) type_oid: u32,
 }
 
 /// The shape of a table, sent before its first row and after each change of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Relation<'a> {
+pub(crate) struct Relation<'a> {
     /// Its number, by which rows refer to it.
-    pub id: u32,
+    pub(crate) id: u32,
     /// Schema; empty for `pg_catalog`.
-    pub schema: &'a str,
+    pub(crate) schema: &'a str,
     /// Name.
-    pub name: &'a str,
-    /// Replica identity: `d`, `n`, `f` or `i`.
-    pub replica_identity: u8,
+    pub(crate) name: &'a str,
     /// Columns.
-    pub columns: Vec<Column<'a>>,
+    pub(crate) columns: Vec<Column<'a>>,
 }
 
 /// A message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Message<'a> {
-    /// A transaction starts.
-    Begin {
-        /// Start of its commit record.
-        final_lsn: u64,
-        /// Time of commit, microseconds since 2000 UTC.
-        committed_us: i64,
-        /// Its number.
-        xid: u32,
-    },
-    /// The transaction is complete.
-    Commit {
-        /// Start of its commit record.
-        lsn: u64,
-        /// End of its commit record.
-        end_lsn: u64,
-        /// Time of commit, microseconds since 2000 UTC.
-        committed_us: i64,
-    },
+pub(crate) enum Message<'a> {
     /// Where the transaction comes from, when it was replicated to the server itself.
     Origin,
     /// A type of somebody's own.
@@ -123,19 +105,6 @@ pub enum Message<'a> {
     Truncate {
         /// The tables.
         relations: Vec<u32>,
-        /// Bit 0: cascade; bit 1: restart identity.
-        options: u8,
-    },
-    /// A message that a program put into the log.
-    Logical {
-        /// Whether it belongs to the transaction.
-        transactional: bool,
-        /// Where it stands.
-        lsn: u64,
-        /// Its kind.
-        prefix: &'a str,
-        /// What it says.
-        content: &'a [u8],
     },
 }
 
@@ -143,21 +112,15 @@ pub enum Message<'a> {
 ///
 /// # Errors
 /// When the bytes are no message of protocol version 1.
-pub fn decode(bytes: &[u8]) -> Result<Message<'_>, DecodeError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<Message<'_>, DecodeError> {
     let (&tag, rest) = bytes.split_first().ok_or(DecodeError::Empty)?;
     let mut reader = Reader { tag: char::from(tag), rest };
     let message = match tag {
         b'I' => insert(&mut reader)?,
         b'U' => update(&mut reader)?,
         b'D' => delete(&mut reader)?,
-        b'B' => Message::Begin { final_lsn: reader.u64()?, committed_us: reader.i64()?, xid: reader.u32()? },
-        b'C' => {
-            reader.u8()?;
-            Message::Commit { lsn: reader.u64()?, end_lsn: reader.u64()?, committed_us: reader.i64()? }
-        }
         b'R' => relation(&mut reader)?,
         b'T' => truncate(&mut reader)?,
-        b'M' => logical(&mut reader)?,
         b'O' => {
             reader.u64()?;
             reader.name()?;
@@ -204,7 +167,8 @@ fn delete<'a>(reader: &mut Reader<'a>) -> Result<Message<'a>, DecodeError> {
 
 fn relation<'a>(reader: &mut Reader<'a>) -> Result<Message<'a>, DecodeError> {
     let (id, schema, name) = (reader.u32()?, reader.name()?, reader.name()?);
-    let replica_identity = reader.u8()?;
+    // The kind of replica identity; the columns tell which of them it has.
+    reader.u8()?;
     let count = reader.u16()?;
     // A column takes ten bytes at least; so a lie about the count cannot ask for much memory.
     let mut columns = Vec::with_capacity(usize::from(count).min(reader.rest.len() / 10));
@@ -214,22 +178,18 @@ fn relation<'a>(reader: &mut Reader<'a>) -> Result<Message<'a>, DecodeError> {
         reader.u32()?;
         columns.push(Column { key: flags & 1 == 1, name, type_oid });
     }
-    Ok(Message::Relation(Relation { id, schema, name, replica_identity, columns }))
+    Ok(Message::Relation(Relation { id, schema, name, columns }))
 }
 
 fn truncate<'a>(reader: &mut Reader<'a>) -> Result<Message<'a>, DecodeError> {
-    let (count, options) = (reader.u32()?, reader.u8()?);
+    let count = reader.u32()?;
+    // Whether it cascades and restarts sequences.
+    reader.u8()?;
     let mut relations = Vec::with_capacity((count as usize).min(reader.rest.len() / 4));
     for _ in 0..count {
         relations.push(reader.u32()?);
     }
-    Ok(Message::Truncate { relations, options })
-}
-
-fn logical<'a>(reader: &mut Reader<'a>) -> Result<Message<'a>, DecodeError> {
-    let flags = reader.u8()?;
-    let (lsn, prefix, length) = (reader.u64()?, reader.name()?, reader.u32()?);
-    Ok(Message::Logical { transactional: flags & 1 == 1, lsn, prefix, content: reader.take(length as usize)? })
+    Ok(Message::Truncate { relations })
 }
 
 struct Reader<'a> {
@@ -264,10 +224,6 @@ impl<'a> Reader<'a> {
 
     fn u64(&mut self) -> Result<u64, DecodeError> {
         self.array().map(u64::from_be_bytes)
-    }
-
-    fn i64(&mut self) -> Result<i64, DecodeError> {
-        self.array().map(i64::from_be_bytes)
     }
 
     fn expect(&mut self, wanted: u8) -> Result<(), DecodeError> {
@@ -324,7 +280,7 @@ mod tests {
     #[test]
     fn reads_a_truncate_of_several_tables() {
         let bytes = [b'T', 0, 0, 0, 2, 2, 0, 0, 0, 1, 0, 0, 0, 9];
-        assert_eq!(decode(&bytes), Ok(Message::Truncate { relations: vec![1, 9], options: 2 }));
+        assert_eq!(decode(&bytes), Ok(Message::Truncate { relations: vec![1, 9] }));
     }
 
     #[test]
@@ -335,7 +291,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_panics(tag in "[BCORYIUDTMX]", bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn never_panics(tag in "[ORYIUDTX]", bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let message: Vec<u8> = tag.bytes().chain(bytes).collect();
             let _ = decode(&message);
         }

@@ -1,11 +1,11 @@
 //! The loop of capture: connect, take a snapshot where one is needed, stream; and again after every failure that may pass.
 
-use crate::slot::{self, FORMATS};
-use crate::store::{self, Stored};
+use crate::slot::{self, Reason, SETTINGS, UNLIMITED};
+use crate::store::{self, Published, Stored};
 use crate::stream::Stream;
 use crate::table::Table;
-use crate::{CaptureError, Config, lint, metrics, publication, snapshot};
-use bus::{Bus, Step, TopicSpec};
+use crate::{CaptureError, Config, Finding, lint, metrics, publication, snapshot};
+use bus::{Bus, Step, TopicPartition, TopicSpec};
 use runtime::Meter;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -24,6 +24,9 @@ const WELL: Duration = Duration::from_secs(10);
 
 /// Partitions of a topic that nobody has created before.
 const PARTITIONS: i32 = 4;
+
+/// `capture.progress` is read at its end; a day of it is plenty to look back on.
+const PROGRESS_KEPT: Duration = Duration::from_secs(24 * 3_600);
 
 /// What everything in here works with.
 pub(crate) struct Context {
@@ -49,8 +52,8 @@ impl Context {
 /// Captures changes until told to stop. Failures that may pass, such as a restart of PostgreSQL, are waited out.
 ///
 /// # Errors
-/// When a person has to do something: a bad configuration, a lacking right, a table whose writes the publication would break
-/// (found at the start), or another store than the one on the bus.
+/// When a person has to do something: a bad configuration, a lacking right, a table whose writes the publication would break, or
+/// another store than the one on the bus.
 pub async fn run(
     config: Config,
     pg: tokio_postgres::Config,
@@ -60,7 +63,9 @@ pub async fn run(
 ) -> Result<(), CaptureError> {
     config.check()?;
     let mut pg = pg;
-    pg.options(FORMATS).application_name("storewide capture");
+    pg.options(SETTINGS).application_name("storewide capture");
+    // What the replication connection would refuse is refused before anything is done.
+    slot::replication(&config, &pg, 0)?;
     let mut context = Context { config, pg, bus, meter, partitions: HashMap::new() };
     let (mut pause, mut started) = (BACK_OFF.0, false);
     while !stop.is_cancelled() {
@@ -104,56 +109,83 @@ async fn prepare(context: &mut Context, started: &mut bool) -> Result<(Client, D
     let (control, driver) = connect(&context.pg).await?;
     let config = &context.config;
     publication::check_role(&control).await?;
-    publication::ensure(&control, config).await?;
-    publication::check_tables(&control, &config.publication).await?;
-    let findings = lint::check(&control, &config.publication).await?;
-    if !findings.is_empty() {
-        if !*started {
-            return Err(CaptureError::Lint(findings));
+    publication::check_tables(&control, config).await?;
+    let publication = publication::inspect(&control, config).await?;
+    let lacking = publication.lacks(config);
+    let findings = lint::check(&control, config).await?;
+    heed(context, findings, *started && lacking.is_none())?;
+    let published = match lacking {
+        None => publication.published,
+        Some(statements) => {
+            control.batch_execute(&statements).await?;
+            publication::inspect(&control, config).await?.published
         }
-        // It broke while we ran: capture goes on, since stopping it would not mend the table.
-        let text = lint::report(&findings);
-        tracing::error!(target: "storewide::capture", "{text}");
-        context.meter.failed(metrics::LINT, &text);
-    }
+    };
     *started = true;
-    let added = tables_added(context, &control).await?;
     let server = slot::inspect(&control, &config.slot).await?;
     let (stored, unfinished) = (store::stored(&*context.bus)?, store::unfinished(&*context.bus)?);
-    let stored = match (server.judge(stored.as_ref(), unfinished.as_ref(), added)?, stored) {
-        (None, Some(stored)) => stored,
-        (reason, _) => snapshot::take(context, &control, &server, reason.unwrap_or(slot::Reason::First)).await?,
+    let noted = store::published(&*context.bus)?;
+    let mut known = noted.clone();
+    known.retain(|table, _| config.tables.contains(table));
+    let changed = publication::changed(&known, &published);
+    let reason = match server.judge(stored.as_ref(), unfinished.as_ref(), changed)? {
+        None if joined_with_rows(context, &control, &known).await? => Some(Reason::TablesAdded),
+        reason => reason,
+    };
+    let stored = match (reason, stored) {
+        (None, Some(stored)) => {
+            // Also without a table that left the configuration: from here on its changes are not on the bus.
+            if noted != published {
+                let state = vec![store::keep_published(&published)];
+                context.bus.step(Step { state, ..Step::default() }).await?;
+            }
+            stored
+        }
+        (reason, _) => snapshot::take(context, &control, &server, &published, reason.unwrap_or(Reason::First)).await?,
     };
     Ok((control, driver, stored))
 }
 
-/// Whether tables with rows were added to the configuration since the snapshot; empty ones are noted as being on the bus.
-async fn tables_added(context: &Context, control: &Client) -> Result<bool, CaptureError> {
-    if store::stored(&*context.bus)?.is_none() {
-        return Ok(false);
+/// Refuses to publish tables whose writes that would break. What broke while we ran is only told: capture goes on, since
+/// stopping it would not mend the table.
+fn heed(context: &Context, findings: Vec<Finding>, running: bool) -> Result<(), CaptureError> {
+    if findings.is_empty() {
+        return Ok(());
     }
-    let known = store::tables(&*context.bus)?;
-    let new: Vec<&String> = context.config.tables.iter().filter(|table| !known.contains(table)).collect();
-    if new.is_empty() {
-        return Ok(false);
+    if !running {
+        return Err(CaptureError::Lint(findings));
     }
-    if publication::any_rows(control, &context.config.schema, &new).await? {
-        return Ok(true);
+    let text = lint::report(&findings);
+    tracing::error!(target: "storewide::capture", "{text}");
+    context.meter.failed(metrics::LINT, &text);
+    Ok(())
+}
+
+/// Whether tables joined the configuration that have rows, or had some on the bus before they left it.
+async fn joined_with_rows(context: &Context, control: &Client, known: &Published) -> Result<bool, CaptureError> {
+    let new: Vec<&String> = context.config.tables.iter().filter(|table| !known.contains_key(*table)).collect();
+    for table in &new {
+        let topic = model::topic::crm(table);
+        for partition in 0..context.partitions.get(&topic).copied().unwrap_or(0) {
+            if context.bus.watermarks(&TopicPartition::new(topic.as_str(), partition)).await?.high > 0 {
+                return Ok(true);
+            }
+        }
     }
-    let state = vec![store::keep_tables(&context.config.tables)];
-    context.bus.step(Step { state, ..Step::default() }).await?;
-    Ok(false)
+    publication::any_rows(control, &context.config.schema, &new).await
 }
 
 /// Creates the topics that are missing, and returns the partitions of all.
 async fn topics(config: &Config, bus: &dyn Bus) -> Result<HashMap<String, i32>, CaptureError> {
     let mut known: HashMap<String, i32> =
         bus.topics().await?.into_iter().map(|spec| (spec.name, spec.partitions)).collect();
-    let crm = config.tables.iter().map(|table| (model::topic::crm(table), PARTITIONS));
-    for (name, partitions) in crm.chain([(model::topic::CAPTURE_PROGRESS.to_owned(), 1)]) {
-        if let Entry::Vacant(entry) = known.entry(name) {
-            bus.create_topic(&TopicSpec::new(entry.key(), partitions)).await?;
-            entry.insert(partitions);
+    let crm = config.tables.iter().map(|table| TopicSpec::new(model::topic::crm(table), PARTITIONS));
+    let retention = Some(PROGRESS_KEPT);
+    let progress = TopicSpec { retention, ..TopicSpec::new(model::topic::CAPTURE_PROGRESS, 1) };
+    for spec in crm.chain([progress]) {
+        if let Entry::Vacant(entry) = known.entry(spec.name.clone()) {
+            bus.create_topic(&spec).await?;
+            entry.insert(spec.partitions);
         }
     }
     Ok(known)
@@ -173,7 +205,9 @@ pub(crate) async fn connect(pg: &tokio_postgres::Config) -> Result<(Client, Driv
     let limit = Duration::from_secs(10);
     let connected = tokio::time::timeout(limit, pg.connect(NoTls)).await;
     let (client, connection) = connected.map_err(|_| CaptureError::Postgres("no answer within 10 s".to_owned()))??;
-    Ok((client, Driver(tokio::spawn(connection).abort_handle())))
+    let driver = Driver(tokio::spawn(connection).abort_handle());
+    client.batch_execute(UNLIMITED).await?;
+    Ok((client, driver))
 }
 
 /// Microseconds since 1970 UTC, by the machine's clock.

@@ -10,9 +10,19 @@ use tokio_postgres::config::Host;
 /// How often PostgreSQL is told what is durable, at most.
 const FEEDBACK: Duration = Duration::from_millis(100);
 
-/// One format of values for everybody, whatever the server's or the role's settings are.
-pub(crate) const FORMATS: &str =
-    "-c timezone=UTC -c datestyle=ISO,YMD -c intervalstyle=iso_8601 -c bytea_output=hex -c extra_float_digits=1";
+/// Changes that wait for us in memory, at most; beyond it, PostgreSQL waits. Rows may be large, and a batch is filled as fast as
+/// the buffer is.
+const BUFFERED: usize = 256;
+
+/// Settings of every session, whatever the server's or the role's are: one format of values for everybody, and no end to a
+/// snapshot that takes its time, nor to a connection that has nothing to say.
+pub(crate) const SETTINGS: &str = "-c timezone=UTC -c datestyle=ISO,YMD -c intervalstyle=iso_8601 -c bytea_output=hex \
+    -c extra_float_digits=1 -c statement_timeout=0 -c idle_in_transaction_session_timeout=0 -c idle_session_timeout=0";
+
+/// From version 17 on, transactions may have a time limit too. Versions before do not know the setting, and would refuse a session
+/// that asks for it.
+pub(crate) const UNLIMITED: &str =
+    "select set_config(name, '0', false) from pg_settings where name = 'transaction_timeout'";
 
 /// Why the store has to be read as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +37,9 @@ pub(crate) enum Reason {
     Lost,
     /// The slot was moved on, or dropped and created again, by somebody else.
     Ahead,
-    /// Tables with rows joined the publication.
+    /// The publication did not hold all changes, or may not have done so.
+    PublicationChanged,
+    /// Tables with rows joined the configuration.
     TablesAdded,
 }
 
@@ -39,13 +51,14 @@ impl Reason {
             Self::Missing => "the replication slot is gone",
             Self::Lost => "PostgreSQL has invalidated the replication slot",
             Self::Ahead => "the replication slot was moved on or created again by somebody else",
-            Self::TablesAdded => "tables with rows joined the publication",
+            Self::PublicationChanged => "the publication was changed by somebody else",
+            Self::TablesAdded => "tables with rows joined the configuration",
         }
     }
 
     /// Whether changes may be missing on the bus.
     pub(crate) const fn is_gap(self) -> bool {
-        matches!(self, Self::Missing | Self::Lost | Self::Ahead)
+        matches!(self, Self::Missing | Self::Lost | Self::Ahead | Self::PublicationChanged)
     }
 }
 
@@ -81,13 +94,33 @@ pub(crate) async fn inspect(client: &Client, slot: &str) -> Result<Server, Captu
     Ok(Server { system: row.get(0), database: row.get(1), flushed: lsn(row.get(2))?, slot: slot.transpose()? })
 }
 
+const HELD: &str = "select wal_status, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::int8, safe_wal_size \
+    from pg_replication_slots where slot_name = $1";
+
+/// Says so when PostgreSQL is about to remove log that the slot still needs.
+pub(crate) async fn risk(client: &Client, slot: &str) -> Result<Option<String>, CaptureError> {
+    let Some(row) = client.query_opt(HELD, &[&slot]).await? else { return Ok(None) };
+    Ok(at_risk(slot, row.get(0), row.get(1), row.get(2)))
+}
+
+fn at_risk(slot: &str, wal_status: Option<&str>, held: Option<i64>, safe: Option<i64>) -> Option<String> {
+    // `extended` is beyond max_wal_size and still safe; `lost` ends the stream.
+    (wal_status == Some("unreserved")).then(|| {
+        let (held, safe) = (held.unwrap_or_default(), safe.unwrap_or_default());
+        format!(
+            "PostgreSQL holds back {held} bytes of log for slot {slot} and will give it up at its next checkpoint (safe_wal_size \
+             {safe}): raise max_slot_wal_keep_size"
+        )
+    })
+}
+
 impl Server {
     /// Whether the stream can go on where the bus ends; else why the store has to be read as a whole.
     pub(crate) fn judge(
         &self,
         stored: Option<&Stored>,
         unfinished: Option<&Unfinished>,
-        tables_added: bool,
+        publication_changed: bool,
     ) -> Result<Option<Reason>, CaptureError> {
         if self.slot.as_ref().is_some_and(|slot| !slot.ours) {
             let text = "a slot of this name serves another database or plugin; set another name for `capture.slot`";
@@ -109,7 +142,7 @@ impl Server {
             Some(slot) if slot.lost || slot.confirmed.is_none() => Reason::Lost,
             // We acknowledge only what is stored, so the server cannot have been told more by us.
             Some(slot) if slot.confirmed > Some(stored.position.lsn) => Reason::Ahead,
-            Some(_) if tables_added => Reason::TablesAdded,
+            Some(_) if publication_changed => Reason::PublicationChanged,
             Some(_) => return Ok(None),
         };
         Ok(Some(reason))
@@ -127,13 +160,13 @@ pub(crate) fn replication(
     from: u64,
 ) -> Result<ReplicationConfig, CaptureError> {
     let bad = |text: &str| CaptureError::Config(text.to_owned());
-    let host = match pg.get_hosts().first() {
-        Some(Host::Tcp(name)) => name.clone(),
+    let host = match pg.get_hosts() {
+        [Host::Tcp(name)] => name.clone(),
         #[cfg(unix)]
-        Some(Host::Unix(path)) => {
-            path.to_str().map(str::to_owned).ok_or_else(|| bad("the socket's path is not UTF-8"))?
-        }
-        None => return Err(bad("the connection to PostgreSQL names no host")),
+        [Host::Unix(path)] => path.to_str().map(str::to_owned).ok_or_else(|| bad("the socket's path is not UTF-8"))?,
+        [] => return Err(bad("the connection to PostgreSQL names no host")),
+        // An ordinary connection takes whichever answers; a slot is on one of them.
+        _ => return Err(bad("the connection to PostgreSQL names several hosts; name the one that has the slot")),
     };
     let user = pg.get_user().ok_or_else(|| bad("the connection to PostgreSQL names no user"))?;
     let password = String::from_utf8_lossy(pg.get_password().unwrap_or_default());
@@ -142,11 +175,77 @@ pub(crate) fn replication(
         .with_port(pg.get_ports().first().copied().unwrap_or(5432))
         .with_start_lsn(Lsn::from_u64(from))
         .with_status_interval(FEEDBACK)
+        .with_buffer_size(BUFFERED)
         .with_application_name("storewide capture")
-        .with_options(FORMATS))
+        .with_options(SETTINGS))
 }
 
 /// Reads a log position.
 pub(crate) fn lsn(text: &str) -> Result<u64, CaptureError> {
     model::position::parse_lsn(text).map_err(|_| CaptureError::Protocol(format!("`{text}` is no log position")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Position;
+
+    fn stored(lsn: u64) -> Stored {
+        let position = Position { lsn, partial: None };
+        Stored { system: "7".to_owned(), database: "db".to_owned(), position }
+    }
+
+    fn server(slot: Option<Slot>) -> Server {
+        Server { system: "7".to_owned(), database: "db".to_owned(), flushed: 100, slot }
+    }
+
+    const GOOD: Slot = Slot { ours: true, lost: false, confirmed: Some(50) };
+
+    #[test]
+    fn goes_on_only_where_nothing_can_be_missing() {
+        let judge = |slot, unfinished: Option<&Unfinished>, changed| {
+            server(slot).judge(Some(&stored(60)), unfinished, changed).unwrap()
+        };
+        assert_eq!(judge(Some(GOOD), None, false), None);
+        assert_eq!(judge(Some(Slot { confirmed: Some(60), ..GOOD }), None, false), None);
+        assert_eq!(judge(Some(Slot { confirmed: Some(61), ..GOOD }), None, false), Some(Reason::Ahead));
+        assert_eq!(judge(Some(Slot { lost: true, ..GOOD }), None, false), Some(Reason::Lost));
+        assert_eq!(judge(None, None, false), Some(Reason::Missing));
+        assert_eq!(judge(Some(GOOD), None, true), Some(Reason::PublicationChanged));
+        let unfinished = Unfinished { reason: String::new() };
+        assert_eq!(judge(Some(GOOD), Some(&unfinished), true), Some(Reason::Interrupted));
+        assert_eq!(server(None).judge(None, None, false).unwrap(), Some(Reason::First));
+        assert_eq!(server(None).judge(None, Some(&unfinished), false).unwrap(), Some(Reason::Interrupted));
+    }
+
+    #[test]
+    fn another_or_a_restored_store_is_refused() {
+        let refused = |server: Server, lsn| {
+            matches!(server.judge(Some(&stored(lsn)), None, false), Err(CaptureError::OtherStore(_)))
+        };
+        assert!(!refused(server(Some(GOOD)), 100));
+        assert!(refused(server(Some(GOOD)), 101), "its log ends before what is on the bus");
+        assert!(refused(Server { system: "8".to_owned(), ..server(Some(GOOD)) }, 60));
+        assert!(refused(Server { database: "other".to_owned(), ..server(Some(GOOD)) }, 60));
+        let foreign = server(Some(Slot { ours: false, ..GOOD }));
+        assert!(matches!(foreign.judge(None, None, false), Err(CaptureError::Config(_))));
+    }
+
+    #[test]
+    fn one_host_is_taken_and_several_are_refused() {
+        let settings = |hosts: &str| {
+            let pg = format!("user=me {hosts}").parse().unwrap();
+            replication(&Config::default(), &pg, 0)
+        };
+        assert_eq!(settings("host=a port=1").unwrap().host, "a");
+        assert!(matches!(settings("host=a,b"), Err(CaptureError::Config(text)) if text.contains("several hosts")));
+        assert!(settings("").is_err());
+    }
+
+    #[test]
+    fn a_slot_at_risk_is_told() {
+        assert_eq!(at_risk("s", Some("reserved"), Some(1), Some(9)), None);
+        assert_eq!(at_risk("s", Some("extended"), Some(1), Some(9)), None);
+        assert!(at_risk("s", Some("unreserved"), Some(77), Some(-5)).unwrap().contains("77 bytes"));
+    }
 }

@@ -10,17 +10,17 @@ use crate::envelope::{Images, Stamp, record};
 use crate::pgoutput::Cell;
 use crate::publication::{self, PrimaryKeys};
 use crate::run::{Context, connect, now_us};
-use crate::slot::{self, Reason, Server};
-use crate::store::{self, Stored, Unfinished};
+use crate::slot::{self, Reason, Server, UNLIMITED};
+use crate::store::{self, Published, Stored, Unfinished};
 use crate::table::Table;
 use crate::{CaptureError, Position, copy, metrics};
-use bus::{NewRecord, Step};
+use bus::{NewRecord, StateChange, Step};
 use futures_util::{TryStreamExt, pin_mut};
 use model::Op;
 use pgwire_replication::ReplicationClient;
 use tokio_postgres::Client;
 
-/// Gaps are counted over an hour.
+/// Snapshots are counted over an hour.
 const HOUR_MS: i64 = 3_600_000;
 
 /// Reads the store as a whole onto the bus, and returns where the stream has to go on.
@@ -28,15 +28,18 @@ pub(crate) async fn take(
     context: &Context,
     control: &Client,
     server: &Server,
+    published: &Published,
     reason: Reason,
 ) -> Result<Stored, CaptureError> {
     tracing::info!(target: "storewide::capture", reason = reason.text(), "taking a snapshot");
-    announce(context, reason).await?;
+    // First, since PostgreSQL refuses it for as long as it takes the slot for busy; and a slot that waits holds back the log.
     if server.has_slot() {
         control.execute("select pg_drop_replication_slot($1)", &[&context.config.slot]).await?;
     }
+    announce(context, reason).await?;
     let replication = slot::replication(&context.config, &context.pg, 0)?;
     let mut gated = ReplicationClient::connect_gated(replication).await?;
+    gated.simple_query(UNLIMITED).await?;
     let statement = format!("CREATE_REPLICATION_SLOT {} LOGICAL pgoutput (SNAPSHOT 'export')", context.config.slot);
     let rows = gated.simple_query(&statement).await?;
     let field = |place: usize| {
@@ -65,12 +68,13 @@ pub(crate) async fn take(
         writer.table(&reader, &server.database, name, &keys, reason != Reason::First).await?;
     }
     reader.batch_execute("commit").await?;
-    writer.finish(&stored).await?;
+    writer.finish(&stored, published).await?;
     tracing::info!(target: "storewide::capture", rows = writer.rows, "the snapshot is complete");
     Ok(stored)
 }
 
-/// Says on the bus that a snapshot begins, and why; refuses when slots are lost too often.
+/// Says on the bus that a snapshot begins, and why. Refuses it when there were too many: each writes the whole store to the bus
+/// once more.
 async fn announce(context: &Context, reason: Reason) -> Result<(), CaptureError> {
     let mut step = Step::default();
     let unfinished = Unfinished { reason: reason.text().to_owned() };
@@ -78,16 +82,16 @@ async fn announce(context: &Context, reason: Reason) -> Result<(), CaptureError>
     if reason != Reason::First {
         let at = store::stored(&*context.bus)?.map_or(0, |stored| stored.position.lsn);
         step.produce.push(store::progress(at, now_us(), Some(("resnapshot", reason.text()))));
+        let now_ms = now_us() / 1000;
+        let mut lately = store::resnapshots(&*context.bus)?;
+        lately.retain(|at| now_ms - at < HOUR_MS);
+        if lately.len() >= context.config.resnapshots_per_hour {
+            return Err(CaptureError::TooManySnapshots(lately.len()));
+        }
+        lately.push(now_ms);
+        step.state.push(store::keep_resnapshots(&lately));
     }
     if reason.is_gap() {
-        let now_ms = now_us() / 1000;
-        let mut gaps = store::gaps(&*context.bus)?;
-        gaps.retain(|at| now_ms - at < HOUR_MS);
-        if gaps.len() >= context.config.resnapshots_per_hour {
-            return Err(CaptureError::TooManyGaps(gaps.len()));
-        }
-        gaps.push(now_ms);
-        step.state.push(store::keep_gaps(&gaps));
         let text = format!("changes may be missing on the bus: {}; taking a new snapshot", reason.text());
         tracing::error!(target: "storewide::capture", "{text}");
         context.meter.failed(metrics::GAP, &text);
@@ -130,7 +134,7 @@ impl Writer<'_> {
                 self.row(&table, &row)?;
             }
             if self.batch.is_full(config.batch_records, config.batch_bytes) {
-                self.flush(Step::default()).await?;
+                self.flush(Vec::new(), None).await?;
             }
         }
         if rows.is_torn() {
@@ -168,24 +172,19 @@ impl Writer<'_> {
         }
     }
 
-    async fn flush(&mut self, mut step: Step) -> Result<(), CaptureError> {
-        let batch = std::mem::take(&mut self.batch);
-        let count = batch.records.len() as u64;
-        let last = std::mem::replace(&mut step.produce, batch.records);
-        step.produce.extend(last);
-        self.context.bus.step(step).await?;
+    async fn flush(&mut self, state: Vec<StateChange>, last: Option<NewRecord>) -> Result<(), CaptureError> {
+        let mut produce = std::mem::take(&mut self.batch).records;
+        let count = produce.len() as u64;
+        produce.extend(last);
+        self.context.bus.step(Step { state, produce, ..Step::default() }).await?;
         self.context.meter.handled(metrics::SNAPSHOT_ROW, count);
         Ok(())
     }
 
-    async fn finish(&mut self, stored: &Stored) -> Result<(), CaptureError> {
-        let state = vec![
-            store::keep_position(stored),
-            store::keep_unfinished(None),
-            store::keep_tables(&self.context.config.tables),
-        ];
+    async fn finish(&mut self, stored: &Stored, published: &Published) -> Result<(), CaptureError> {
+        let state = vec![store::keep_position(stored), store::keep_unfinished(None), store::keep_published(published)];
         let progress = store::progress(stored.position.lsn, now_us(), Some(("snapshot", "complete")));
-        self.flush(Step { state, produce: vec![progress], ..Step::default() }).await
+        self.flush(state, Some(progress)).await
     }
 }
 

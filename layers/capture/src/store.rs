@@ -5,14 +5,18 @@ use bus::{Bus, NewRecord, StateChange};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Namespace of capture's state.
 pub const NAMESPACE: &str = "capture";
 
 const POSITION: &[u8] = b"position";
 const SNAPSHOT: &[u8] = b"snapshot";
-const GAPS: &[u8] = b"gaps";
-const TABLES: &[u8] = b"tables";
+const RESNAPSHOTS: &[u8] = b"resnapshots";
+const PUBLISHED: &[u8] = b"published";
+
+/// Tables, each with a mark that changes whenever its publication does.
+pub(crate) type Published = BTreeMap<String, String>;
 
 /// The position, and the store that it is a position of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,18 +52,18 @@ pub(crate) fn unfinished(bus: &dyn Bus) -> Result<Option<Unfinished>, CaptureErr
     read(bus, SNAPSHOT)
 }
 
-/// When slots were lost lately, milliseconds since 1970.
-pub(crate) fn gaps(bus: &dyn Bus) -> Result<Vec<i64>, CaptureError> {
-    Ok(read(bus, GAPS)?.unwrap_or_default())
+/// When the store was read again lately, milliseconds since 1970.
+pub(crate) fn resnapshots(bus: &dyn Bus) -> Result<Vec<i64>, CaptureError> {
+    Ok(read(bus, RESNAPSHOTS)?.unwrap_or_default())
 }
 
-/// The tables whose rows are on the bus.
-pub(crate) fn tables(bus: &dyn Bus) -> Result<Vec<String>, CaptureError> {
-    Ok(read(bus, TABLES)?.unwrap_or_default())
+/// The tables whose rows are on the bus, as they were published then.
+pub(crate) fn published(bus: &dyn Bus) -> Result<Published, CaptureError> {
+    Ok(read(bus, PUBLISHED)?.unwrap_or_default())
 }
 
-pub(crate) fn keep_tables(tables: &[String]) -> StateChange {
-    keep(TABLES, Some(tables))
+pub(crate) fn keep_published(published: &Published) -> StateChange {
+    keep(PUBLISHED, Some(published))
 }
 
 pub(crate) fn keep_position(stored: &Stored) -> StateChange {
@@ -70,8 +74,8 @@ pub(crate) fn keep_unfinished(unfinished: Option<&Unfinished>) -> StateChange {
     keep(SNAPSHOT, unfinished)
 }
 
-pub(crate) fn keep_gaps(times: &[i64]) -> StateChange {
-    keep(GAPS, Some(times))
+pub(crate) fn keep_resnapshots(times: &[i64]) -> StateChange {
+    keep(RESNAPSHOTS, Some(times))
 }
 
 /// The record that tells readers how far capture has come, and what else they should know.

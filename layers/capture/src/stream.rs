@@ -143,16 +143,9 @@ impl<'a> Stream<'a> {
             Message::Delete { relation, old } => {
                 self.change(relation, Op::Delete, Images { before: Some(&old), after: None }, data.len())
             }
-            Message::Truncate { relations, .. } => {
-                relations.into_iter().try_for_each(|relation| self.truncate(relation))
-            }
+            Message::Truncate { relations } => relations.into_iter().try_for_each(|relation| self.truncate(relation)),
             Message::Relation(relation) => self.relation(&relation).await,
-            // The transport hands transaction ends and logical messages over as events of their own.
-            Message::Begin { .. }
-            | Message::Commit { .. }
-            | Message::Logical { .. }
-            | Message::Origin
-            | Message::Type => Ok(()),
+            Message::Origin | Message::Type => Ok(()),
         }
     }
 
@@ -239,8 +232,6 @@ impl<'a> Stream<'a> {
         self.progress_due = None;
         if quiet {
             self.last_quiet = Instant::now();
-        } else {
-            self.heartbeat_due = Instant::now() + Duration::from_secs(self.context.config.heartbeat_s);
         }
         self.observe(batch.changes, batch.oldest_us);
         Ok(())
@@ -262,13 +253,26 @@ impl<'a> Stream<'a> {
         meter.position(model::Position::Wal(self.stored.position.lsn).to_string());
     }
 
-    /// Moves the log on, so that the slot does not hold it back when only other tables change, and notices a dead server.
+    /// Moves the log on, so that the slot does not hold it back when only other tables change; notices a dead server, a slot that
+    /// is about to be lost, and a publication that changed.
     async fn heartbeat(&mut self) -> Result<(), CaptureError> {
         self.heartbeat_due = Instant::now() + Duration::from_secs(self.context.config.heartbeat_s);
-        let beat = "select pg_logical_emit_message(false, 'storewide.heartbeat', '')";
-        let limit = Duration::from_secs(10);
-        let beaten = tokio::time::timeout(limit, self.control.batch_execute(beat)).await;
-        beaten.map_err(|_| CaptureError::Postgres("no answer to a heartbeat within 10 s".to_owned()))??;
+        let beaten = tokio::time::timeout(Duration::from_secs(10), self.beat()).await;
+        beaten.map_err(|_| CaptureError::Postgres("no answer to a heartbeat within 10 s".to_owned()))?
+    }
+
+    async fn beat(&self) -> Result<(), CaptureError> {
+        let Context { config, meter, bus, .. } = self.context;
+        self.control.batch_execute("select pg_logical_emit_message(false, 'storewide.heartbeat', '')").await?;
+        if let Some(text) = slot::risk(self.control, &config.slot).await? {
+            tracing::error!(target: "storewide::capture", "{text}");
+            meter.failed(metrics::SLOT_AT_RISK, &text);
+        }
+        let published = publication::inspect(self.control, config).await?.published;
+        if publication::changed(&store::published(&**bus)?, &published) {
+            // Connecting anew finds out what it means.
+            return Err(CaptureError::Postgres("the publication was changed".to_owned()));
+        }
         Ok(())
     }
 

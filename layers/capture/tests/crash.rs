@@ -56,12 +56,4 @@ async fn postgres_is_killed_under_load(version: Version) {
     supervisor.await.unwrap().unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres_is_killed_under_load_on_system() {
-    postgres_is_killed_under_load(Version::System).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres_is_killed_under_load_on_18() {
-    postgres_is_killed_under_load(Version::Wheel18).await;
-}
+on_both!(postgres_is_killed_under_load);

@@ -1,42 +1,15 @@
 use crate::rig::Rig;
 use capture::CaptureError;
-use engine_postgres::Version;
-use model::topic;
-
-const DROP: &str =
-    "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = $1 and not active";
-
-async fn drop_slot(rig: &Rig) {
-    rig.until("the slot is free and dropped", async || rig.sql.execute(DROP, &[&rig.config.slot]).await.unwrap() == 1)
-        .await;
-}
-
-async fn events(rig: &Rig, name: &str) -> Vec<String> {
-    let records = rig.records(topic::CAPTURE_PROGRESS).await;
-    let values = records
-        .iter()
-        .map(|record| serde_json::from_slice::<serde_json::Value>(record.value.as_ref().unwrap()).unwrap());
-    values.filter_map(|value| value[name].as_str().map(str::to_owned)).collect()
-}
-
-async fn markers(rig: &Rig) -> Vec<String> {
-    events(rig, "resnapshot").await
-}
-
-/// Waits for the end of the new snapshot, the second one.
-async fn mended(rig: &Rig) {
-    rig.until("a new snapshot", async || events(rig, "snapshot").await.len() == 2).await;
-    rig.caught_up().await;
-}
+use engine_postgres::testing::connect;
+use engine_postgres::{Cluster, Version};
+use pgwire_replication::{ReplicationClient, ReplicationConfig};
+use tokio_postgres::config::Host;
 
 /// Changes that nobody captured, a deleted row among them.
-async fn meanwhile(rig: &Rig) {
-    let text = "delete from crm.thing where id = 1; insert into crm.thing (id, n) values (3, 3); update crm.thing set n = 9 where id = 2";
-    rig.sql.batch_execute(text).await.unwrap();
-}
+const MEANWHILE: &str = "delete from crm.thing where id = 1; insert into crm.thing (id, n) values (3, 3); update crm.thing set n = 9 where id = 2";
 
-async fn started(version: Version) -> Rig {
-    let mut rig = Rig::new(version).await;
+/// A capture that has run and is stopped.
+async fn started(mut rig: Rig) -> Rig {
     rig.start();
     rig.caught_up().await;
     rig.sql.batch_execute("insert into crm.thing (id) values (1), (2)").await.unwrap();
@@ -45,71 +18,89 @@ async fn started(version: Version) -> Rig {
     rig
 }
 
-#[tokio::test]
-async fn a_dropped_slot_is_mended_and_never_in_silence() {
-    for version in Version::BOTH {
-        let mut rig = started(version).await;
-        drop_slot(&rig).await;
-        meanwhile(&rig).await;
-        rig.start();
-        mended(&rig).await;
-        assert_eq!(rig.seen("thing").await, rig.truth().await);
-        assert_eq!(markers(&rig).await, ["the replication slot is gone"]);
-        let (errors, last) = rig.errors();
-        assert!(errors >= 1 && last.unwrap().contains("changes may be missing"));
-        rig.finish().await;
-    }
+/// Starts it again, and checks that the gap was told and mended.
+async fn mends(mut rig: Rig, why: &str) {
+    rig.start();
+    rig.mended().await;
+    assert_eq!(rig.seen("thing").await, rig.truth().await);
+    assert_eq!(rig.markers().await, [why]);
+    let (errors, last) = rig.errors();
+    assert!(errors >= 1 && last.unwrap().contains("changes may be missing"));
+    rig.finish().await;
 }
 
-#[tokio::test]
-async fn a_recreated_slot_is_noticed() {
-    let mut rig = started(Version::System).await;
-    drop_slot(&rig).await;
-    meanwhile(&rig).await;
+async fn a_dropped_slot(version: Version) {
+    let rig = started(Rig::new(version).await).await;
+    rig.drop_slot().await;
+    rig.sql.batch_execute(MEANWHILE).await.unwrap();
+    mends(rig, "the replication slot is gone").await;
+}
+
+async fn a_recreated_slot(version: Version) {
+    let rig = started(Rig::new(version).await).await;
+    rig.drop_slot().await;
+    rig.sql.batch_execute(MEANWHILE).await.unwrap();
     let create = "select pg_create_logical_replication_slot($1, 'pgoutput')";
     rig.sql.execute(create, &[&rig.config.slot]).await.unwrap();
+    mends(rig, "the replication slot was moved on or created again by somebody else").await;
+}
+
+/// On a cluster of its own, since the limit is for all slots.
+async fn a_slot_that_held_back_too_much(version: Version) {
+    let cluster = Cluster::temporary(version).await.unwrap();
+    let mut rig = started(Rig::on(cluster.config()).await).await;
+    rig.sql.batch_execute("alter system set max_slot_wal_keep_size = '1MB'").await.unwrap();
+    rig.sql.batch_execute("select pg_reload_conf()").await.unwrap();
+    rig.sql.batch_execute(MEANWHILE).await.unwrap();
+    for _ in 0..4 {
+        rig.sql
+            .batch_execute(
+                "select pg_switch_wal(); insert into crm.note (id) select coalesce(max(id), 0) + 1 from crm.note",
+            )
+            .await
+            .unwrap();
+    }
+    rig.sql.batch_execute("checkpoint").await.unwrap();
+    let lost = "select wal_status = 'lost' from pg_replication_slots where slot_name = $1";
+    rig.until("lost", async || rig.sql.query_one(lost, &[&rig.config.slot]).await.unwrap().get(0)).await;
+    rig.sql = connect(&rig.pg).await.unwrap();
+    mends(rig, "PostgreSQL has invalidated the replication slot").await;
+}
+
+/// While somebody holds the slot, capture waits; it does not say again and again that it takes a snapshot.
+async fn a_slot_that_somebody_else_uses(version: Version) {
+    let rig = started(Rig::new(version).await).await;
+    let [Host::Unix(socket)] = rig.pg.get_hosts() else { panic!("the cluster listens on a socket") };
+    let (user, password) = (rig.pg.get_user().unwrap(), String::from_utf8_lossy(rig.pg.get_password().unwrap()));
+    let (slot, host) = (&*rig.config.slot, socket.to_str().unwrap());
+    let settings = ReplicationConfig::new(host, user, password, rig.pg.get_dbname().unwrap(), slot, "storewide");
+    let mut holder = ReplicationClient::connect(settings.with_port(rig.pg.get_ports()[0])).await.unwrap();
+    holder.wait_started().await.unwrap();
+    let mut rig = rig;
+    rig.sql.batch_execute("alter publication storewide drop table crm.thing").await.unwrap();
     rig.start();
-    mended(&rig).await;
-    assert_eq!(rig.seen("thing").await, rig.truth().await);
-    assert_eq!(markers(&rig).await.len(), 1);
+    rig.until("refused twice", async || rig.errors().0 >= 2).await;
+    assert!(rig.errors().1.unwrap().contains("active"));
+    assert_eq!(rig.markers().await, Vec::<String>::new());
+    holder.shutdown().await.unwrap();
+    rig.mended().await;
+    assert_eq!(rig.markers().await.len(), 1);
     rig.finish().await;
 }
 
-#[tokio::test]
-async fn too_many_gaps_wait_for_a_person() {
-    let mut rig = started(Version::System).await;
-    rig.config.resnapshots_per_hour = 1;
-    drop_slot(&rig).await;
-    rig.start();
-    mended(&rig).await;
-    rig.stop().await;
-    drop_slot(&rig).await;
-    rig.start();
-    rig.until("refused", async || rig.errors().1.is_some_and(|text| text.contains("lost 1 times"))).await;
-    rig.finish().await;
-}
-
-#[tokio::test]
-async fn new_tables_with_rows_are_read() {
-    let mut rig = started(Version::System).await;
-    rig.sql
-        .batch_execute("create table crm.later (id int primary key, n int); insert into crm.later values (5, 6)")
-        .await
-        .unwrap();
-    rig.config.tables.push("later".to_owned());
-    rig.start();
-    mended(&rig).await;
-    assert_eq!(rig.seen("later").await.len(), 1);
-    assert_eq!(rig.seen("thing").await, rig.truth().await);
-    rig.finish().await;
-}
-
-#[tokio::test]
-async fn another_store_is_refused() {
-    let mut rig = started(Version::System).await;
-    let other = Rig::new(Version::System).await;
-    drop_slot(&rig).await;
+async fn another_store_is_refused(version: Version) {
+    let mut rig = started(Rig::new(version).await).await;
+    let other = Rig::new(version).await;
+    rig.drop_slot().await;
     rig.pg = other.pg.clone();
     rig.start();
     assert!(matches!(rig.failure().await, CaptureError::OtherStore(_)));
 }
+
+on_both!(
+    a_dropped_slot,
+    a_recreated_slot,
+    a_slot_that_held_back_too_much,
+    a_slot_that_somebody_else_uses,
+    another_store_is_refused,
+);

@@ -1,5 +1,6 @@
 //! A database of its own, a bus and a running capture.
 
+use crate::gate::Gate;
 use bus::{Bus, MemoryBus, Record, TopicPartition};
 use capture::{CaptureError, Config};
 use engine_postgres::Version;
@@ -23,6 +24,8 @@ pub struct Rig {
     pub pg: tokio_postgres::Config,
     pub sql: Client,
     pub bus: Arc<MemoryBus>,
+    /// What capture takes for the bus.
+    pub gate: Arc<Gate>,
     pub config: Config,
     pub telemetry: Telemetry,
     running: Option<(JoinHandle<Result<(), CaptureError>>, CancellationToken)>,
@@ -40,13 +43,15 @@ impl Rig {
         let slot = format!("slot_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let tables = vec!["thing".to_owned(), "note".to_owned()];
         let config = Config { slot, tables, ..Config::default() };
-        Self { pg, sql, bus: Arc::new(MemoryBus::default()), config, telemetry: Telemetry::default(), running: None }
+        let bus = Arc::new(MemoryBus::default());
+        let gate = Arc::new(Gate::new(Arc::clone(&bus)));
+        Self { pg, sql, bus, gate, config, telemetry: Telemetry::default(), running: None }
     }
 
     pub fn start(&mut self) {
         let stop = CancellationToken::new();
         let meter = self.telemetry.meter(Layer::Capture);
-        let bus: Arc<dyn Bus> = Arc::<MemoryBus>::clone(&self.bus);
+        let bus: Arc<dyn Bus> = Arc::<Gate>::clone(&self.gate);
         let run = capture::run(self.config.clone(), self.pg.clone(), bus, meter, stop.clone());
         self.running = Some((tokio::spawn(run), stop));
     }
@@ -68,6 +73,17 @@ impl Rig {
         self.running.take().unwrap().0.await.unwrap().unwrap_err()
     }
 
+    /// Lets `count` changes pass, and ends capture as a kill would where it stands then.
+    pub async fn kill_after(&mut self, count: usize) {
+        self.gate.hold_after(count);
+        if self.running.is_none() {
+            self.start();
+        }
+        self.until("held", async || self.gate.holds()).await;
+        self.kill().await;
+        self.gate.open();
+    }
+
     /// Waits until the bus has everything that is committed now.
     pub async fn caught_up(&self) {
         let row = self.sql.query_one("select pg_current_wal_flush_lsn()::text", &[]).await.unwrap();
@@ -80,6 +96,36 @@ impl Rig {
         let records = self.records(topic::CAPTURE_PROGRESS).await;
         let value: serde_json::Value = serde_json::from_slice(records.last()?.value.as_ref()?).unwrap();
         value["lsn"].as_u64()
+    }
+
+    /// What `capture.progress` says besides positions, of one kind.
+    pub async fn events(&self, name: &str) -> Vec<String> {
+        let records = self.records(topic::CAPTURE_PROGRESS).await;
+        let values = records
+            .iter()
+            .map(|record| serde_json::from_slice::<serde_json::Value>(record.value.as_ref().unwrap()).unwrap());
+        values.filter_map(|value| value[name].as_str().map(str::to_owned)).collect()
+    }
+
+    /// Why snapshots were taken again.
+    pub async fn markers(&self) -> Vec<String> {
+        self.events("resnapshot").await
+    }
+
+    /// Waits for the end of the new snapshot, the second one.
+    pub async fn mended(&self) {
+        self.until("a new snapshot", async || self.events("snapshot").await.len() == 2).await;
+        self.caught_up().await;
+    }
+
+    /// Waits until nobody uses the slot, and drops it.
+    pub async fn drop_slot(&self) {
+        let drop =
+            "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = $1 and not active";
+        self.until("the slot is free and dropped", async || {
+            self.sql.execute(drop, &[&self.config.slot]).await.unwrap() == 1
+        })
+        .await;
     }
 
     pub async fn until(&self, what: &str, condition: impl AsyncFn() -> bool) {

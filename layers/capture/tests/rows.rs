@@ -101,9 +101,11 @@ async fn a_transaction_larger_than_any_batch(version: Version) {
     rig.config.batch_records = 100;
     rig.start();
     rig.caught_up().await;
+    rig.gate.hold_after(1000);
     rig.sql.batch_execute("insert into crm.thing (id) select g from generate_series(1, 20000) g").await.unwrap();
-    rig.until("part of it", async || rig.records("crm.thing").await.len() > 1000).await;
+    rig.until("held inside the transaction", async || rig.gate.holds()).await;
     rig.kill().await;
+    rig.gate.open();
     assert!(capture::position(&*rig.bus).unwrap().unwrap().partial.is_some(), "killed inside the transaction");
     rig.start();
     rig.caught_up().await;
@@ -113,19 +115,23 @@ async fn a_transaction_larger_than_any_batch(version: Version) {
     rig.finish().await;
 }
 
-macro_rules! on_both {
-    ($($name:ident),*) => {
-        mod on_system {
-            $(#[tokio::test] async fn $name() { super::$name(engine_postgres::Version::System).await; })*
-        }
-        mod on_18 {
-            $(#[tokio::test] async fn $name() { super::$name(engine_postgres::Version::Wheel18).await; })*
-        }
-    };
+async fn a_value_that_is_too_large_is_omitted(version: Version) {
+    let mut rig = Rig::new(version).await;
+    rig.start();
+    rig.caught_up().await;
+    rig.sql.batch_execute("insert into crm.thing values (1, 1, 'small')").await.unwrap();
+    rig.sql.batch_execute("update crm.thing set big = repeat('x', 2000000)").await.unwrap();
+    rig.caught_up().await;
+    let records = rig.records("crm.thing").await;
+    let value: serde_json::Value = serde_json::from_slice(records[1].value.as_ref().unwrap()).unwrap();
+    assert_eq!((&value["omitted"], value.get("unchanged")), (&json!(["big"]), None));
+    assert_eq!(value["after"], json!({"id": 1, "n": 1, "member_id": null}));
+    rig.finish().await;
 }
 
 on_both!(
     values_are_told_as_they_are,
+    a_value_that_is_too_large_is_omitted,
     large_values_that_did_not_change,
     truncates_reach_every_partition,
     one_member_one_partition,
