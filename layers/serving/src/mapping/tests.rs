@@ -110,6 +110,23 @@ fn large_columns_that_were_not_sent() {
     assert!(shown(&record("crm.store", "k", Some(&value))).contains("attributes: unchanged"));
 }
 
+/// Capture leaves out a new value that is too large for the bus: what the served row has is no longer true.
+#[test]
+fn large_values_that_were_omitted() {
+    let value = json!({
+        "before": {"store_id": ID}, "after": {"store_id": ID, "name": "new"}, "op": "u", "ts_us": 1,
+        "omitted": ["attributes"],
+        "source": {"lsn": 1, "seq": 0},
+    });
+    check(
+        &record("crm.store", "k", Some(&value)),
+        &expect![[r#"
+            stores ["018f0000-0000-7000-8000-000000000001"] at (1, 0)
+              store_id: "018f0000-0000-7000-8000-000000000001"
+              name: "new""#]],
+    );
+}
+
 #[test]
 fn what_is_gone() {
     let key = json!({"entry_id": ID, "side": 1});
@@ -140,7 +157,8 @@ fn signals_give_events_only() {
     check(
         &record(topic::SIGNALS, "m:1", Some(&signal(body.clone()))),
         &expect![[r#"
-            events ["m1"] at (3, 42)
+            events ["web" "m1"] at (3, 42)
+              source: "web"
               message_id: "m1"
               name: "product_viewed"
               type: "track"
@@ -149,7 +167,6 @@ fn signals_give_events_only() {
               anonymous_id: "1"
               occurred_at: "2024-01-01T00:00:00Z"
               received_at: "2024-01-01T00:00:01Z"
-              source: "web"
               product_code: "P"
               category: "c"
               properties: {"sku":"S"}
@@ -157,10 +174,14 @@ fn signals_give_events_only() {
             received 1704067201000000"#]],
     );
     let handover = json!({"handover": {"move_no": 1, "state": "{\"event\":"}});
-    check(&record(topic::SIGNALS, "m:1", Some(&signal(handover))), &expect!["nothing"]);
+    let handover = signal(handover);
+    check(&record(topic::SIGNALS, "m:1", Some(&handover)), &expect!["nothing"]);
+    let handed: Signal = serde_json::from_value(handover).unwrap();
+    assert!(is_handover(&serde_json::to_vec(&handed).unwrap()));
     // As processing writes it, or the early way out would never be taken.
     let signal: Signal = serde_json::from_value(signal(body)).unwrap();
     assert!(serde_json::to_string(&signal.body).unwrap().starts_with(EVENT));
+    assert!(!is_handover(&serde_json::to_vec(&signal).unwrap()));
 }
 
 #[test]
