@@ -88,20 +88,3 @@ pub mod name {
     /// Two ids are one person.
     pub const ALIAS: &str = "alias";
 }
-
-/// An event that the gateway did not accept, kept with the reason so that it can be corrected and replayed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RejectedEvent {
-    /// The event as sent: JSON where it parses, else the bytes in base64 under `bytes`.
-    pub original: Value,
-    /// Stable code of the reason.
-    pub code: String,
-    /// What is wrong, and where.
-    pub reason: String,
-    /// Version of the contract that refused it; 0 for the envelope's own rules.
-    pub contract_version: u32,
-    /// The source, by the name of its write key.
-    pub source: String,
-    /// When the gateway received it.
-    pub received_at: Timestamp,
-}

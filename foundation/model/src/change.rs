@@ -58,6 +58,9 @@ pub struct Change {
     /// Large columns that did not change and that PostgreSQL therefore did not send. They are absent from `after`, never null.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unchanged: Vec<String>,
+    /// Columns whose new value is too large for a record of the bus: it did change, and is not here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub omitted: Vec<String>,
     /// What happened.
     pub op: Op,
     /// Where it comes from.

@@ -26,7 +26,13 @@ pub async fn run(time: Duration) -> Result<Vec<Figure>> {
     for (name, partitions) in topic::all() {
         bus.create_topic(&TopicSpec::new(name, partitions)).await?;
     }
-    bus.produce(vec![write_key()?]).await?;
+    // What capture would have brought: the key, and the word that its first snapshot is done.
+    let captured = NewRecord {
+        topic: topic::CAPTURE_PROGRESS.to_owned(),
+        value: Some(r#"{"lsn":1,"ts_us":0}"#.into()),
+        ..NewRecord::default()
+    };
+    bus.produce(vec![write_key()?, captured]).await?;
     let tasks = Tasks::default();
     let address = open(&tasks, Arc::clone(&bus)).await?;
     let (accepted, mut times, size) = load(address, time).await?;
@@ -42,7 +48,7 @@ pub async fn run(time: Duration) -> Result<Vec<Figure>> {
     Ok(vec![Figure::new("gateway", figure, "events/s").beside(reference).spread(p50, p99)])
 }
 
-/// The write key, as capture would bring it.
+/// The write key's change record.
 fn write_key() -> Result<NewRecord> {
     let row = json!({ "write_key_id": uuid::Uuid::now_v7(), "name": "bench", "key_hash": hex::encode(Sha256::digest(WRITE_KEY)), "revoked_at": null });
     let source = Source {
@@ -56,7 +62,8 @@ fn write_key() -> Result<NewRecord> {
         snapshot: true,
     };
     let after = row.as_object().cloned();
-    let change = Change { before: None, after, unchanged: Vec::new(), op: Op::Read, source, ts_us: 0 };
+    let (unchanged, omitted) = (Vec::new(), Vec::new());
+    let change = Change { before: None, after, unchanged, omitted, op: Op::Read, source, ts_us: 0 };
     let value = serde_json::to_vec(&change)?;
     Ok(NewRecord {
         topic: topic::crm("write_key"),
