@@ -80,7 +80,7 @@ pub fn place(record: &NewRecord, partitions: i32) -> Result<i32, BusError> {
 /// Checks a step but for its records, each of which [`place`] checks.
 ///
 /// # Errors
-/// [`BusError::TooLarge`] or [`BusError::Invalid`].
+/// [`BusError::Invalid`].
 pub fn check_step(step: &Step) -> Result<(), BusError> {
     if !step.group.is_empty() {
         check_name("group", &step.group)?;
@@ -94,9 +94,12 @@ pub fn check_step(step: &Step) -> Result<(), BusError> {
     for change in &step.state {
         check_name("namespace", &change.namespace)?;
         let value = change.value.as_ref().map_or(0, bytes::Bytes::len);
-        for (size, limit) in [(change.key.len(), MAX_STATE_KEY_BYTES), (value, MAX_STATE_VALUE_BYTES)] {
+        let (key, of) = (change.key.len(), &change.namespace);
+        for (what, size, limit) in [("key", key, MAX_STATE_KEY_BYTES), ("value", value, MAX_STATE_VALUE_BYTES)] {
             if size > limit {
-                return Err(BusError::TooLarge { topic: change.namespace.clone(), size, limit });
+                return Err(BusError::Invalid(format!(
+                    "a state {what} of {size} bytes in namespace `{of}` exceeds the limit of {limit} bytes"
+                )));
             }
         }
         bytes += change.key.len() + value;
@@ -120,6 +123,24 @@ pub fn check_call(bytes: usize) -> Result<(), BusError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::StateChange;
+    use bytes::Bytes;
+
+    #[test]
+    fn a_refused_state_is_called_a_state() {
+        let change = |key, value| {
+            let namespace = "processing.persons".to_owned();
+            let change = StateChange { namespace, key: vec![0; key].into(), value: Some(Bytes::from(vec![0; value])) };
+            check_step(&Step { state: vec![change], ..Step::default() }).map_err(|error| error.to_string())
+        };
+        let told =
+            |what| format!("invalid call: a state {what} in namespace `processing.persons` exceeds the limit of");
+        let key = change(MAX_STATE_KEY_BYTES + 1, 0).unwrap_err();
+        assert!(key.starts_with(&told("key of 32769 bytes")), "{key}");
+        let value = change(1, MAX_STATE_VALUE_BYTES + 1).unwrap_err();
+        assert!(value.starts_with(&told("value of 16777217 bytes")), "{value}");
+        change(MAX_STATE_KEY_BYTES, MAX_STATE_VALUE_BYTES).unwrap();
+    }
 
     #[test]
     fn names_follow_kafkas_rules() {
