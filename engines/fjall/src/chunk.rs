@@ -109,8 +109,8 @@ impl Chunk {
         Ok(Self { first, last, newest_ms, reached_ms, bytes_end, records: value.slice(..split) })
     }
 
-    /// Reads records from an offset on into `into`, until it holds `max_records` or the bytes left are used up. A record that
-    /// does not fit any more is left out, unless it would be the first.
+    /// Reads records from an offset on into `into`, until it holds `max_records` or the bytes left are used up. The record that
+    /// uses them up is still read, so that there is at least one.
     pub(crate) fn read(
         &self,
         at: &TopicPartition,
@@ -263,8 +263,9 @@ mod tests {
         assert_eq!(chunk.bytes_before(13).unwrap(), chunk.bytes_end);
     }
 
+    /// A chunk has no checksum of its own: fjall's journal and blocks have theirs. A chunk only has to fail well.
     #[test]
-    fn damage_is_an_error_and_no_panic() {
+    fn damage_is_no_panic() {
         let whole = value();
         let at = TopicPartition::new("t", 0);
         for cut in 0..whole.len() {
