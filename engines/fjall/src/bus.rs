@@ -14,7 +14,7 @@ use bytes::Bytes;
 use fjall::Readable;
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Semaphore, oneshot};
@@ -181,12 +181,12 @@ impl Bus for FjallBus {
     ) -> Result<Vec<Record>, BusError> {
         self.shared().healthy()?;
         let topic = self.shared().topics.find(&at.topic)?;
-        let Watermarks { high, .. } = reader::check(&topic, at.partition, from)?;
+        let Watermarks { high, .. } = reader::check(self.shared(), &topic, at.partition, from)?;
         if from == high || max_records == 0 {
             return Ok(Vec::new());
         }
         let limits = Limits { records: max_records, bytes: max_bytes };
-        if let Some(records) = reader::fetch_tail(topic.partition(at.partition)?, at, from, limits) {
+        if let Some(records) = reader::fetch_tail(topic.partition(at.partition)?, at, from, high, limits) {
             return records;
         }
         let at = at.clone();
@@ -204,6 +204,7 @@ impl Bus for FjallBus {
             watched.push((topic, at.partition, *offset));
         }
         let ready = || {
+            let _whole = self.shared().seen();
             watched.iter().any(|(topic, partition, offset)| {
                 topic.partition(*partition).is_ok_and(|log| log.ends().high > log.ends().low.max(*offset))
             })
@@ -232,7 +233,8 @@ impl Bus for FjallBus {
     }
 
     async fn watermarks(&self, at: &TopicPartition) -> Result<Watermarks, BusError> {
-        Ok(self.shared().topics.find(&at.topic)?.partition(at.partition)?.ends())
+        let topic = self.shared().topics.find(&at.topic)?;
+        self.shared().ends(&topic, at.partition)
     }
 
     async fn offset_for_time(&self, at: &TopicPartition, timestamp_ms: i64) -> Result<Option<i64>, BusError> {
@@ -242,7 +244,7 @@ impl Bus for FjallBus {
 
     async fn trim(&self, at: &TopicPartition, before: i64) -> Result<(), BusError> {
         let topic = self.shared().topics.of(at)?;
-        let ends = topic.partition(at.partition)?.ends();
+        let ends = self.shared().ends(&topic, at.partition)?;
         if before > ends.high {
             return Err(topic.out_of_range(at.partition, before, ends));
         }
@@ -276,7 +278,7 @@ impl Bus for FjallBus {
     async fn committed(&self, group: &str, at: &TopicPartition) -> Result<Option<i64>, BusError> {
         let topic = self.shared().topics.of(at)?;
         let key = keys::offset(topic.id, at.partition.unsigned_abs(), group);
-        Ok(self.shared().committed.read().unwrap_or_else(PoisonError::into_inner).get(&key).copied())
+        Ok(self.shared().seen().get(&key).copied())
     }
 
     async fn step(&self, step: Step) -> Result<Vec<Placed>, BusError> {

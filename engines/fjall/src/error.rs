@@ -39,8 +39,16 @@ pub enum StoreError {
 
 impl StoreError {
     pub(crate) fn open(path: &Path, source: fjall::Error) -> Self {
+        use fjall::Error::{Decompress, InvalidTag, InvalidTrailer, JournalRecovery, Locked, Storage, Unrecoverable};
         let path = path.to_owned();
-        if matches!(source, fjall::Error::Locked) { Self::InUse(path) } else { Self::Open { path, source } }
+        match source {
+            Locked => Self::InUse(path),
+            Storage(fjall::LsmError::Io(_)) => Self::Open { path, source },
+            Decompress(_) | InvalidTag(_) | InvalidTrailer | JournalRecovery(_) | Storage(_) | Unrecoverable => {
+                Self::Damaged { path, reason: source.to_string() }
+            }
+            _ => Self::Open { path, source },
+        }
     }
 }
 

@@ -68,3 +68,34 @@ impl Drop for Member {
         let _ = self.bus.tell(Work::Leave(std::mem::take(&mut self.group), self.place.member));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Options, Store};
+    use ::bus::{Bus, TopicSpec};
+
+    /// Asks for a place and does not wait for it, as a future does that is dropped.
+    async fn enter_and_go(bus: &FjallBus, member: Option<u64>) {
+        let (reply, _) = oneshot::channel();
+        let topics = vec![("t".to_owned(), 2)];
+        bus.tell(Work::Enter(Enter { group: "g".to_owned(), member, topics, reply })).unwrap();
+        // What comes after this step comes after the writer was through with the place.
+        bus.step(Step::default()).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn whoever_does_not_wait_leaves_only_if_it_joined() {
+        let dir = tempfile::tempdir().unwrap();
+        let bus = Store::open(dir.path(), Options::default()).unwrap().bus();
+        bus.create_topic(&TopicSpec::new("t", 2)).await.unwrap();
+        let mut member = Member::join((*bus).clone(), "g", vec![("t".to_owned(), 2)]).await.unwrap();
+        let at = TopicPartition::new("t", 0);
+        enter_and_go(&bus, Some(member.place.member)).await;
+        member.commit(&[(at.clone(), 1)]).await.unwrap();
+        enter_and_go(&bus, None).await;
+        assert!(member.heartbeat().await.unwrap(), "another came and went");
+        assert_eq!(member.assignment().len(), 2, "and left nothing behind");
+        member.commit(&[(at, 2)]).await.unwrap();
+    }
+}

@@ -4,7 +4,7 @@
 //! batch. Never: acknowledges before the disk has it; shows a part of a step after a crash.
 //!
 //! Reading order: `store` opens, `bus` is the door, `writer` is the one thread that writes, `reader` reads, `chunk` and `keys`
-//! are what lies on the disk.
+//! are what lies on the disk, `journal` mends the end that a power cut tore.
 
 pub mod bench;
 mod bus;
@@ -12,6 +12,7 @@ mod chunk;
 mod config;
 mod error;
 mod group;
+mod journal;
 mod keys;
 mod metrics;
 mod profiles;

@@ -4,15 +4,16 @@
 //! the keys that it wrote, the versions at which tables were emptied, and the positions. All of a batch is one write; it is not
 //! synced by itself, since what a power cut takes away is read from the bus again, from the positions that went with it.
 
+use crate::store::Shared;
 use crate::{Store, StoreError};
 use bus::TopicPartition;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
+use fjall::{Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 use serving::batch::Version;
 use serving::placement::{Entry, Placement};
 use serving::{Pairs, ProfileStore, ProfileView, ServingError};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 const ROW: u8 = b'r';
 const EMPTIED: u8 = b'e';
@@ -20,7 +21,7 @@ const POSITION: u8 = b'p';
 
 /// Profiles in a store's database.
 pub struct FjallProfiles {
-    db: Database,
+    shared: Arc<Shared>,
     docs: Keyspace,
     rows: Keyspace,
     /// Reading a row's version and writing the next is one act.
@@ -46,12 +47,12 @@ impl FjallProfiles {
     /// # Errors
     /// When the disk refuses.
     pub fn open(store: &Store, dir: &Path) -> Result<Self, StoreError> {
-        let db = store.database().clone();
+        let shared = Arc::clone(store.shared());
         let keyspace = |name: &str| {
-            db.keyspace(name, KeyspaceCreateOptions::default).map_err(|error| StoreError::open(dir, error))
+            shared.db.keyspace(name, KeyspaceCreateOptions::default).map_err(|error| StoreError::open(dir, error))
         };
         let (docs, rows) = (keyspace("profiles.docs")?, keyspace("profiles.rows")?);
-        Ok(Self { docs, rows, db, writing: Mutex::new(()) })
+        Ok(Self { docs, rows, shared, writing: Mutex::new(()) })
     }
 
     fn written(&self, id: &[u8]) -> Result<Option<Written>, ServingError> {
@@ -61,7 +62,8 @@ impl FjallProfiles {
 
     fn emptied(&self, table: u8) -> Result<Option<Version>, ServingError> {
         let value = self.rows.get([EMPTIED, table]).map_err(engine)?;
-        Ok(value.and_then(|value| decode(&value)).map(|written| written.version))
+        let floor = value.map(|value| decode(&value).ok_or_else(|| damaged("a table's floor"))).transpose()?;
+        Ok(floor.map(|floor| floor.version))
     }
 
     fn changes(&self, placement: Placement) -> Result<Changes, ServingError> {
@@ -120,9 +122,10 @@ impl FjallProfiles {
 impl ProfileStore for FjallProfiles {
     fn apply(&self, placement: Placement) -> Result<(), ServingError> {
         let _one = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.healthy()?;
         let changes = self.changes(placement)?;
         // In the operating system's hands: a kill of this process takes nothing away.
-        let mut write = self.db.batch().durability(Some(PersistMode::Buffer));
+        let mut write = self.shared.db.batch().durability(Some(PersistMode::Buffer));
         for (keyspace, keys) in [(&self.docs, changes.docs), (&self.rows, changes.rows)] {
             for (key, value) in keys {
                 match value {
@@ -131,7 +134,8 @@ impl ProfileStore for FjallProfiles {
                 }
             }
         }
-        write.commit().map_err(engine)
+        // The journal is the bus' too: behind a failed write nobody may go on.
+        write.commit().map_err(|error| self.shared.poison(&error).into())
     }
 
     fn positions(&self) -> Result<BTreeMap<TopicPartition, i64>, ServingError> {
@@ -146,7 +150,7 @@ impl ProfileStore for FjallProfiles {
     }
 
     fn view(&self) -> Box<dyn ProfileView> {
-        Box::new(View { snapshot: self.db.snapshot(), docs: self.docs.clone() })
+        Box::new(View { snapshot: self.shared.db.snapshot(), docs: self.docs.clone() })
     }
 }
 
@@ -225,4 +229,27 @@ fn damaged(what: &str) -> ServingError {
     ServingError::Store(format!(
         "{what} of the profiles does not read: check the disk, or restore the directory from a copy"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Options;
+
+    #[tokio::test]
+    async fn a_damaged_floor_is_no_floor_of_zero() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Options::default()).unwrap();
+        let profiles = FjallProfiles::open(&store, dir.path()).unwrap();
+        let entry =
+            Entry { id: vec![3, 1], version: (1, 0), puts: vec![(b"k".to_vec(), b"v".to_vec())], guarded: false };
+        let row = Placement { entries: vec![entry], ..Placement::default() };
+        let emptied = Placement { truncated: vec![(3, (5, 0))], ..Placement::default() };
+        profiles.apply(emptied).unwrap();
+        profiles.apply(row.clone()).unwrap();
+        assert_eq!(profiles.view().get(b"k").unwrap(), None, "older than the floor");
+        profiles.rows.insert([EMPTIED, 3], b"torn").unwrap();
+        let refused = profiles.apply(row).unwrap_err().to_string();
+        assert!(refused.contains("a table's floor of the profiles does not read"), "{refused}");
+    }
 }

@@ -16,7 +16,7 @@ const SWEEP: usize = 1000;
 /// Where retention wants a partition's low watermark, as of a time; none when it may stay.
 pub(crate) fn due(shared: &Shared, topic: &Topic, partition: i32, now_ms: i64) -> Result<Option<i64>, BusError> {
     let log = topic.partition(partition)?;
-    let ends = log.ends();
+    let ends = shared.ends(topic, partition)?;
     if ends.low >= ends.high {
         return Ok(None);
     }
@@ -68,8 +68,10 @@ pub(crate) fn partitions(shared: &Shared) -> impl Iterator<Item = (Arc<Topic>, i
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::writer::{Trim, Work};
     use crate::{Options, Store};
     use bus::{Bus, NewRecord, TopicPartition, TopicSpec};
+    use tokio::sync::oneshot;
 
     fn chunks_kept(shared: &Shared) -> usize {
         shared.log.iter().count()
@@ -97,5 +99,25 @@ mod tests {
         assert_eq!(chunks_kept(bus.shared()), 0);
         let ends = bus.watermarks(&at).await.unwrap();
         assert_eq!((ends.low, ends.high), (100, 100));
+    }
+
+    /// Two trims were checked at once, and the lower one comes to the writer last.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_late_trim_moves_no_mark_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = TopicPartition::new("t", 0);
+        let bus = Store::open(dir.path(), Options::default()).unwrap().bus();
+        bus.create_topic(&TopicSpec::new("t", 1)).await.unwrap();
+        for _ in 0..20 {
+            bus.produce(vec![NewRecord { topic: "t".to_owned(), ..NewRecord::default() }; 5]).await.unwrap();
+        }
+        bus.trim(&at, 50).await.unwrap();
+        let (reply, done) = oneshot::channel();
+        let topic = bus.shared().topics.find("t").unwrap();
+        bus.ask(Work::Trim(Trim { topic, partition: 0, before: 30, bytes_low: 540, reply }), done).await.unwrap();
+        drop(bus);
+        let bus = Store::open(dir.path(), Options::default()).unwrap().bus();
+        assert_eq!(bus.watermarks(&at).await.unwrap().low, 50);
+        assert_eq!(bus.fetch(&at, 50, 1, 1).await.unwrap().len(), 1);
     }
 }

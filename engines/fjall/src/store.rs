@@ -3,15 +3,15 @@
 use crate::chunk::Chunk;
 use crate::topics::{Mark, Partition, Topic, Topics, decode_spec};
 use crate::writer::{Queue, Work};
-use crate::{FjallBus, Options, StoreError, keys, writer};
-use bus::BusError;
+use crate::{FjallBus, Options, StoreError, journal, keys, writer};
+use bus::{BusError, Watermarks};
 use bytes::Bytes;
 use fjall::config::BlockSizePolicy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use runtime::Meter;
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -24,8 +24,9 @@ pub(crate) struct Shared {
     pub(crate) state: Keyspace,
     pub(crate) meta: Keyspace,
     pub(crate) topics: Topics,
-    /// Next offset to read by key in `meta`, as readers may see it: never ahead of the records of the same step.
-    pub(crate) committed: RwLock<HashMap<Vec<u8>, i64>>,
+    /// Next offset to read by key in `meta`. The writer holds it while it shows a commit, records included, and readers take it
+    /// for watermarks too: so a step shows in all of its partitions at once.
+    committed: RwLock<HashMap<Vec<u8>, i64>>,
     pub(crate) options: Options,
     pub(crate) meter: OnceLock<Meter>,
     pub(crate) started: Instant,
@@ -36,7 +37,24 @@ pub(crate) struct Shared {
 impl Shared {
     /// Refuses everything once a write has failed: what the disk holds behind that write is unknown until a restart reads it.
     pub(crate) fn healthy(&self) -> Result<(), BusError> {
-        self.failure.get().map_or(Ok(()), |failure| Err(BusError::Engine(failure.clone())))
+        self.failure.get().map_or(Ok(()), |failure| Err(BusError::Poisoned(failure.clone())))
+    }
+
+    /// What readers see; no commit shows while it is held.
+    pub(crate) fn seen(&self) -> RwLockReadGuard<'_, HashMap<Vec<u8>, i64>> {
+        self.committed.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What readers see, for the writer to change.
+    pub(crate) fn show(&self) -> RwLockWriteGuard<'_, HashMap<Vec<u8>, i64>> {
+        self.committed.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The ends of a partition, as of the last commit that shows.
+    pub(crate) fn ends(&self, topic: &Topic, partition: i32) -> Result<Watermarks, BusError> {
+        let partition = topic.partition(partition)?;
+        let _whole = self.seen();
+        Ok(partition.ends())
     }
 
     /// Notes a failed write, for good.
@@ -48,7 +66,7 @@ impl Shared {
             meter.failed(crate::metrics::COMMIT, &text);
         }
         self.failed.cancel();
-        BusError::Engine(text)
+        BusError::Poisoned(text)
     }
 }
 
@@ -79,7 +97,7 @@ impl Store {
     /// Opens the store in a directory, which is made if it does not exist. Blocks while the journal is read.
     ///
     /// # Errors
-    /// When another process has it, the format is another one, or the disk refuses.
+    /// When another process has it, the format is another one, what lies there is damaged, or the disk refuses.
     pub fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
         let shared = Arc::new(open(dir, options).map_err(|error| match error {
             Opening::Store(error) => error,
@@ -98,7 +116,7 @@ impl Store {
     /// Lets the bus count what it does. Only the first meter counts.
     pub fn measure(&self, meter: Meter) {
         // A second meter would count everything twice.
-        let _ = self.bus.shared().meter.set(meter);
+        let _ = self.shared().meter.set(meter);
     }
 
     /// Bytes on the disk, journals and all keyspaces together.
@@ -106,7 +124,7 @@ impl Store {
     /// # Errors
     /// When the disk refuses.
     pub fn disk_bytes(&self) -> Result<u64, BusError> {
-        self.database().disk_space().map_err(crate::error::engine)
+        self.shared().db.disk_space().map_err(crate::error::engine)
     }
 
     /// How each topic stands, by name.
@@ -114,6 +132,7 @@ impl Store {
     pub fn usage(&self) -> Vec<TopicUsage> {
         let usage = |topic: &Arc<Topic>| {
             let mut usage = TopicUsage { topic: topic.spec.name.clone(), records: 0, written: 0, bytes: 0 };
+            let _whole = self.shared().seen();
             for partition in &topic.partitions {
                 let ends = partition.ends();
                 usage.records += (ends.high - ends.low).unsigned_abs();
@@ -122,12 +141,12 @@ impl Store {
             }
             usage
         };
-        self.bus.shared().topics.all().iter().map(usage).collect()
+        self.shared().topics.all().iter().map(usage).collect()
     }
 
-    /// The database, for the shapes that live beside the bus on keyspaces of their own.
-    pub(crate) fn database(&self) -> &Database {
-        &self.bus.shared().db
+    /// The database and its health, for the shapes that live beside the bus on keyspaces of their own.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        self.bus.shared()
     }
 }
 
@@ -143,12 +162,22 @@ impl From<fjall::Error> for Opening {
     }
 }
 
-fn open(dir: &Path, options: Options) -> Result<Shared, Opening> {
-    let db = Database::builder(dir)
+fn database(dir: &Path, options: &Options) -> fjall::Result<Database> {
+    Database::builder(dir)
         .cache_size(options.cache_mib.max(1) * MIB)
         .max_journaling_size(options.journal_mib.max(64) * MIB)
         .worker_threads(2)
-        .open()?;
+        .open()
+}
+
+fn open(dir: &Path, options: Options) -> Result<Shared, Opening> {
+    let db = match database(dir, &options) {
+        Err(fjall::Error::JournalRecovery(_)) => {
+            journal::cut_torn_end(dir).map_err(Opening::Store)?;
+            database(dir, &options)?
+        }
+        opened => opened?,
+    };
     // Chunks are read whole: larger blocks mean fewer of them, and better compression.
     let log = db.keyspace("log", || {
         let blocks = BlockSizePolicy::all(16 << 10);

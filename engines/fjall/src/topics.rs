@@ -104,7 +104,7 @@ impl Partition {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shows durable chunks to readers.
+    /// Takes durable chunks; they show with the rest of their commit.
     pub(crate) fn publish(&self, end: End, chunks: Vec<Chunk>) {
         *self.end.lock().unwrap_or_else(PoisonError::into_inner) = end;
         self.tail().extend(chunks);

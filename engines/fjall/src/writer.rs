@@ -13,7 +13,7 @@ use ::bus::{BusError, TopicSpec};
 use bytes::Bytes;
 use fjall::{OwnedWriteBatch, PersistMode, Slice};
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
@@ -149,7 +149,7 @@ struct Commit {
     committed: HashMap<Vec<u8>, i64>,
     writes: Vec<(Reply<Vec<i64>>, Vec<i64>)>,
     trims: Vec<Trim>,
-    enters: Vec<(Reply<Membership>, String, Membership)>,
+    enters: Vec<(Enter, Membership)>,
 }
 
 struct Writer {
@@ -190,13 +190,13 @@ impl Writer {
             }
             Work::Create(spec, reply) => drop(reply.send(self.create(spec))),
             Work::Trim(trim) => commit.trim(trim),
-            Work::Enter(Enter { group, member, topics, reply }) => {
+            Work::Enter(enter) => {
                 let now = self.shared.started.elapsed();
-                let place = match member {
-                    Some(member) => self.groups.heartbeat(&group, member, &topics, now),
-                    None => self.groups.join(&group, topics, now),
+                let place = match enter.member {
+                    Some(member) => self.groups.heartbeat(&enter.group, member, &enter.topics, now),
+                    None => self.groups.join(&enter.group, enter.topics.clone(), now),
                 };
-                commit.enters.push((reply, group, place));
+                commit.enters.push((enter, place));
             }
             Work::Leave(group, member) => self.groups.leave(&group, member),
         }
@@ -227,18 +227,15 @@ impl Writer {
         commit.fill(&self.shared);
         let Commit { batch, growing, committed, writes, trims, enters, records, .. } = commit;
         let written = !batch.is_empty();
-        if let Err(error) =
-            self.shared.healthy().and_then(|()| batch.commit().map_err(|error| self.shared.poison(&error)))
-        {
-            let again = || BusError::Engine(error.to_string());
-            writes.into_iter().for_each(|(reply, _)| drop(reply.send(Err(again()))));
-            trims.into_iter().for_each(|trim| drop(trim.reply.send(Err(again()))));
-            enters.into_iter().for_each(|(reply, _, _)| drop(reply.send(Err(again()))));
+        let done = self.shared.healthy().and_then(|()| batch.commit().map_err(|error| self.shared.poison(&error)));
+        if done.is_err() {
+            let failed = || self.shared.healthy().err().unwrap_or(BusError::Closed);
+            writes.into_iter().for_each(|(reply, _)| drop(reply.send(Err(failed()))));
+            trims.into_iter().for_each(|trim| drop(trim.reply.send(Err(failed()))));
+            enters.into_iter().for_each(|(enter, _)| drop(enter.reply.send(Err(failed()))));
             return;
         }
-        self.show(growing);
-        // After the records: whoever sees that a step has consumed its input finds all that it produced.
-        self.shared.committed.write().unwrap_or_else(PoisonError::into_inner).extend(committed);
+        self.show(growing, committed);
         for (reply, offsets) in writes {
             drop(reply.send(Ok(offsets)));
         }
@@ -246,11 +243,11 @@ impl Writer {
             trim.topic.partitions[trim.partition as usize].trimmed(trim.before, trim.bytes_low);
             drop(trim.reply.send(Ok(())));
         }
-        for (reply, group, place) in enters {
-            let member = place.member;
-            // Whoever did not wait for its place never lives in it.
-            if reply.send(Ok(place)).is_err() {
-                self.groups.leave(&group, member);
+        for (Enter { group, member, reply, .. }, place) in enters {
+            let joined = place.member;
+            // Whoever did not wait to join never lives in its place. A member that did not wait for a beat lives on.
+            if reply.send(Ok(place)).is_err() && member.is_none() {
+                self.groups.leave(&group, joined);
             }
         }
         if let Some(meter) = self.shared.meter.get().filter(|_| written) {
@@ -259,9 +256,11 @@ impl Writer {
         }
     }
 
-    /// Publishes what has grown, wakes its readers, and keeps the newest chunks at hand.
-    fn show(&mut self, growing: HashMap<(u32, u32), Growing>) {
+    /// Shows a commit whole, wakes its readers, and keeps the newest chunks at hand.
+    fn show(&mut self, growing: HashMap<(u32, u32), Growing>, committed: HashMap<Vec<u8>, i64>) {
         let mut topics: Vec<Arc<Topic>> = Vec::new();
+        let mut shown = self.shared.show();
+        shown.extend(committed);
         for Growing { topic, partition, end, sealed, .. } in growing.into_values() {
             for chunk in &sealed {
                 self.cached.push_back((Arc::clone(&topic), partition, chunk.records.len()));
@@ -272,6 +271,7 @@ impl Writer {
                 topics.push(topic);
             }
         }
+        drop(shown);
         for topic in topics {
             topic.grown.notify_waiters();
         }
@@ -322,13 +322,14 @@ impl Commit {
     }
 
     fn trim(&mut self, trim: Trim) {
-        let key = keys::mark(trim.topic.id, trim.partition);
+        let log = &trim.topic.partitions[trim.partition as usize];
         let earlier =
             self.trims.iter().filter(|other| other.topic.id == trim.topic.id && other.partition == trim.partition);
-        if earlier.map(|other| other.before).max().is_none_or(|before| before < trim.before) {
-            let end = trim.topic.partitions[trim.partition as usize].end();
-            let mark = Mark { low: trim.before, bytes_low: trim.bytes_low, end };
-            self.meta.insert(key, Slice::from(mark.encode()));
+        // Another trim may have gone further since this one was checked: a mark never moves back.
+        let low = earlier.map(|other| other.before).fold(log.ends().low, i64::max);
+        if low < trim.before {
+            let mark = Mark { low: trim.before, bytes_low: trim.bytes_low, end: log.end() };
+            self.meta.insert(keys::mark(trim.topic.id, trim.partition), Slice::from(mark.encode()));
         }
         self.trims.push(trim);
     }

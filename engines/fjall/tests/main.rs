@@ -1,4 +1,4 @@
-//! The embedded engine on a real disk: the conformance suite, restarts, crashes, a disk that fails.
+//! The embedded engine on a real disk: the conformance suite, restarts, crashes, syncs, a disk that fails.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
@@ -6,11 +6,14 @@ mod crash;
 mod differential;
 mod failure;
 mod restart;
+#[cfg(target_os = "linux")]
+mod sync;
 
+use bus::suite::Keeps;
 use bus::{Bus, NewRecord, Record, TopicPartition};
 use bytes::Bytes;
 use engine_fjall::{Options, Store};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -25,15 +28,12 @@ async fn conforms_without_a_tail() {
 }
 
 async fn conforms(options: Options) {
-    let dirs = Mutex::new(Vec::new());
-    let make = async |session: Duration| {
-        let dir = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let open = async |place: usize, session: Duration| {
         let options = Options { session_timeout_ms: session.as_millis() as u64, ..options.clone() };
-        let bus = Store::open(dir.path(), options).unwrap().bus();
-        dirs.lock().unwrap().push(dir);
-        bus as Arc<dyn Bus>
+        Store::open(&dir.path().join(place.to_string()), options).unwrap().bus() as Arc<dyn Bus>
     };
-    bus::suite::run(make).await;
+    bus::suite::run(open, Keeps::Acknowledged).await;
 }
 
 /// A record of a partition.
@@ -51,8 +51,4 @@ async fn read_all(bus: &dyn Bus, at: &TopicPartition) -> Vec<Record> {
         from = last.offset + 1;
         all.extend(records);
     }
-}
-
-fn text(record: &Record) -> String {
-    String::from_utf8(record.value.clone().unwrap().into()).unwrap()
 }

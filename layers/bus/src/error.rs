@@ -28,7 +28,8 @@ pub enum BusError {
         /// Next offset to be written.
         high: i64,
     },
-    /// The group has moved on: another member owns the partitions now. Join again.
+    /// The group has moved on: another member may own the partitions now. The same call never succeeds: beat or join again, read
+    /// [`committed`](crate::Bus::committed), and do the work anew.
     #[error("group `{group}` is at generation {current}; this member holds {held}")]
     StaleGeneration {
         /// The group.
@@ -64,13 +65,17 @@ pub enum BusError {
     /// The engine failed; what was in flight is not acknowledged. Retry; if it stays, look at the disk.
     #[error("bus engine: {0}")]
     Engine(String),
+    /// A write failed, and the engine accepts nothing more until it is opened again. Stop and start again; look at the disk.
+    #[error("the bus has failed for good: {0}")]
+    Poisoned(String),
     /// The engine is shutting down.
     #[error("the bus is closed")]
     Closed,
 }
 
 impl BusError {
-    /// Whether the same call may succeed later without anybody doing anything.
+    /// Whether the caller's work can go on without a person or a restart: with the same call, or, after
+    /// [`BusError::StaleGeneration`], from a new place in the group on.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         matches!(self, Self::Engine(_) | Self::StaleGeneration { .. })

@@ -79,6 +79,33 @@ pub async fn offsets_follow_their_records(bus: Arc<dyn Bus>) {
     steps.await.expect("steps end");
 }
 
+/// Whoever sees a step in one partition sees it in all others, in whatever order they are looked at.
+pub async fn steps_show_everywhere_at_once(bus: Arc<dyn Bus>) {
+    const STEPS: i64 = 200;
+    const PARTITIONS: i32 = 64;
+    topic(&*bus, "suite.whole", PARTITIONS).await;
+    let stepping = Arc::clone(&bus);
+    let steps = tokio::spawn(async move {
+        for number in 0..STEPS {
+            let produce = (0..PARTITIONS).map(|p| record("suite.whole", p, number.to_string())).collect();
+            stepping.step(Step { produce, ..Step::default() }).await.expect("steps");
+        }
+    });
+    let (mut seen, mut turn) = (0, 0);
+    while seen < STEPS {
+        for partition in 0..PARTITIONS {
+            let at = TopicPartition::new("suite.whole", (partition + turn) % PARTITIONS);
+            let high = bus.watermarks(&at).await.expect("topic exists").high;
+            assert!(high >= seen, "{seen} steps were seen elsewhere, but only {high} show in {at}");
+            let read = bus.fetch(&at, high, 10, 1 << 20).await.expect("records are read");
+            seen = read.last().map_or(high, |record| record.offset + 1);
+        }
+        turn += 1;
+        tokio::task::yield_now().await;
+    }
+    steps.await.expect("steps end");
+}
+
 /// Steps of several processors at once: each one's records stay in its own order, and no step is lost.
 pub async fn concurrent_steps_keep_order(bus: Arc<dyn Bus>) {
     const PROCESSORS: usize = 6;
