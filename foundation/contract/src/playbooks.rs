@@ -135,11 +135,12 @@ impl Playbooks {
         Self::read(&sources).expect("the shipped playbooks are valid")
     }
 
-    /// Reads `playbooks` below a folder of contracts; where it is missing, there are none.
+    /// Reads the playbooks of a folder of contracts, the one that [`crate::Definitions::load`] reads too: the files of its
+    /// folder `playbooks`, as in `contracts/`. Where that folder is missing, there are no playbooks, and no intent is answered.
     ///
     /// # Errors
-    /// When a file cannot be read, is no valid playbook, or names a playbook that another file names too; the error names the
-    /// file and the field.
+    /// When `dir` is no folder, or a file cannot be read, is no valid playbook, or names a playbook that another file names too;
+    /// the error names the file and the field.
     pub fn load(dir: &Path) -> Result<Self, ContractError> {
         Self::read(&read_folder(dir, "playbooks")?)
     }
@@ -253,6 +254,15 @@ mod tests {
         let cart = embedded.answering("cart_abandoned").next().unwrap();
         assert_eq!((cart.name.as_str(), cart.outcome.window.to_string().as_str()), ("cart_reminder", "7d"));
         assert_eq!(embedded.answering("unheard_of").count(), 0);
+    }
+
+    #[test]
+    fn a_folder_of_contracts_is_given_and_not_that_of_the_playbooks() {
+        let contracts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contracts");
+        let found = |dir: &Path| Playbooks::load(dir).map(|playbooks| playbooks.iter().count());
+        assert_eq!(found(&contracts).unwrap(), EMBEDDED.len());
+        assert_eq!(found(&contracts.join("playbooks")).unwrap(), 0, "no folder `playbooks` in it");
+        assert!(found(&contracts.join("nowhere")).unwrap_err().to_string().contains("nowhere"));
     }
 
     #[test]
