@@ -8,6 +8,8 @@ mod columns;
 mod config;
 mod engine;
 pub mod files;
+mod functions;
+mod gate;
 mod read;
 mod schema;
 mod write;
@@ -21,4 +23,12 @@ use serving::ServingError;
 #[expect(clippy::needless_pass_by_value, reason = "it stands where errors are mapped")]
 fn store(error: duckdb::Error) -> ServingError {
     ServingError::Store(error.to_string())
+}
+
+/// DuckDB's words without the crate's.
+fn message(error: &duckdb::Error) -> String {
+    match error {
+        duckdb::Error::DuckDBFailure(_, Some(message)) => message.clone(),
+        other => other.to_string(),
+    }
 }

@@ -1,23 +1,23 @@
 //! The read-only door: one reading statement, within limits of rows, bytes and time.
 //!
-//! DuckDB itself says whether a text is one reading statement: `json_serialize_sql` parses it and serialises SELECT statements
-//! only. Behind that stand a read-only transaction, locked settings and no access to files.
+//! The gate says which texts pass. Behind it stand a read-only transaction, locked settings and no access to files.
 
-use crate::{answer, store};
+use crate::gate::{Gated, gate};
+use crate::{answer, message, store};
 use duckdb::types::{TimeUnit, Value as Sql};
 use duckdb::{Connection, InterruptHandle, params_from_iter};
 use serving::value::{DECIMAL_SCALE, Value};
 use serving::{Limits, QueryResult, ServingError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
 
 /// Pause between two interrupts of a query that has not ended yet: one that comes before it began has no effect.
 const INTERRUPT_AGAIN: Duration = Duration::from_millis(20);
 
-/// What DuckDB's own parser says of a text.
-const CHECK: &str = "with parsed as (select json_serialize_sql(cast(? as varchar)) as tree)
-    select tree->>'error', tree->>'error_type', tree->>'error_message', json_array_length(tree->'statements') from parsed";
+/// Stack of a query. DuckDB parses, plans and binds by recursion; what the gate lets pass needs a small part of it.
+const STACK_BYTES: usize = 64 << 20;
 
 /// The reading connections.
 pub(crate) struct Readers {
@@ -29,6 +29,7 @@ pub(crate) struct Readers {
 struct Loan {
     connection: Option<Connection>,
     free: Arc<Mutex<Vec<Connection>>>,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Drop for Loan {
@@ -37,16 +38,7 @@ impl Drop for Loan {
     }
 }
 
-/// Stops the query when the caller goes away.
-struct StopOnDrop(Option<Arc<InterruptHandle>>);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        if let Some(handle) = &self.0 {
-            handle.interrupt();
-        }
-    }
-}
+type Answer = Result<QueryResult, ServingError>;
 
 impl Readers {
     pub fn new(connections: Vec<Connection>) -> Self {
@@ -54,56 +46,72 @@ impl Readers {
         Self { free: Arc::new(Mutex::new(connections)), places }
     }
 
-    pub async fn query(&self, sql: String, params: Vec<Value>, limits: Limits) -> Result<QueryResult, ServingError> {
+    pub async fn query(&self, sql: String, params: Vec<Value>, limits: Limits) -> Answer {
         if sql.len() > limits.sql_bytes {
             return Err(ServingError::Query(format!("the text is longer than {} bytes", limits.sql_bytes)));
         }
-        let late = || ServingError::Timeout(u64::try_from(limits.time.as_millis()).unwrap_or(u64::MAX));
-        let deadline = tokio::time::Instant::now() + limits.time;
-        let place =
-            tokio::time::timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await.map_err(|_| late())?;
+        let late = ServingError::Timeout(u64::try_from(limits.time.as_millis()).unwrap_or(u64::MAX));
+        let deadline = Instant::now() + limits.time;
+        let Ok(place) = tokio::time::timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await else {
+            return Err(late);
+        };
         let place = place.map_err(|error| ServingError::Store(error.to_string()))?;
         let connection = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let loan = Loan { connection, free: Arc::clone(&self.free) };
+        let loan = Loan { connection, free: Arc::clone(&self.free), _place: place };
         let Some(handle) = loan.connection.as_ref().map(Connection::interrupt_handle) else {
-            return Err(ServingError::Store("no reading connection".to_owned()));
+            return Err(no_connection());
         };
-        let mut guard = StopOnDrop(Some(Arc::clone(&handle)));
-        let mut running = tokio::task::spawn_blocking(move || {
-            let _place = place;
+        let (done, running) = oneshot::channel();
+        let work = move || {
             let answer = loan.connection.as_ref().map(|connection| answer_on(connection, &sql, &params, limits));
-            drop(loan);
-            answer
-        });
-        let ended = tokio::time::timeout_at(deadline, &mut running).await;
-        guard.0 = None;
-        let Ok(outcome) = ended else {
-            // Some functions do not look for an interrupt while they work: the caller is answered in time all the same, and the
-            // connection stays on loan until the query has ended.
-            tokio::spawn(async move {
-                loop {
-                    handle.interrupt();
-                    if tokio::time::timeout(INTERRUPT_AGAIN, &mut running).await.is_ok() {
-                        break;
-                    }
-                }
-            });
-            return Err(late());
+            // The loan travels with the answer, so that nobody interrupts the next query on the connection.
+            drop(done.send((answer.unwrap_or_else(|| Err(no_connection())), loan)));
         };
-        let answer = outcome.map_err(|error| ServingError::Store(error.to_string()))?;
-        answer.unwrap_or_else(|| Err(ServingError::Store("no reading connection".to_owned())))
+        let thread = std::thread::Builder::new().name("serving.query".to_owned()).stack_size(STACK_BYTES);
+        thread.spawn(work).map_err(|error| ServingError::Store(error.to_string()))?;
+        let (caller, answer) = oneshot::channel();
+        tokio::spawn(watch(running, caller, deadline, late, handle));
+        answer.await.unwrap_or_else(|_| Err(ServingError::Store("the query was dropped".to_owned())))
     }
 }
 
-fn answer_on(
-    connection: &Connection,
-    sql: &str,
-    params: &[Value],
-    limits: Limits,
-) -> Result<QueryResult, ServingError> {
-    let sql = gate(connection, sql)?;
-    connection.execute_batch("begin transaction read only").map_err(store)?;
-    let answer = answer_in(connection, &sql, params, limits);
+/// Hands the answer on. When the time is up or the caller has left, the query is interrupted until it has ended, whoever is
+/// there to see it: some functions do not look for an interrupt while they work, and the connection stays on loan until then.
+async fn watch(
+    mut running: oneshot::Receiver<(Answer, Loan)>,
+    mut caller: oneshot::Sender<Answer>,
+    deadline: Instant,
+    late: ServingError,
+    handle: Arc<InterruptHandle>,
+) {
+    let ended = tokio::select! {
+        biased;
+        ended = &mut running => Some(ended),
+        () = caller.closed() => None,
+        () = tokio::time::sleep_until(deadline) => None,
+    };
+    if let Some(ended) = ended {
+        let died = |_| Err(ServingError::Store("the query died".to_owned()));
+        // The loan ends here; nobody may be left to hear the answer.
+        drop(caller.send(ended.map_or_else(died, |(answer, _loan)| answer)));
+        return;
+    }
+    drop(caller.send(Err(late)));
+    loop {
+        handle.interrupt();
+        if tokio::time::timeout(INTERRUPT_AGAIN, &mut running).await.is_ok() {
+            break;
+        }
+    }
+}
+
+fn no_connection() -> ServingError {
+    ServingError::Store("no reading connection".to_owned())
+}
+
+fn answer_on(connection: &Connection, sql: &str, params: &[Value], limits: Limits) -> Answer {
+    begin(connection)?;
+    let answer = gate(connection, sql).and_then(|sql| answer_in(connection, &sql, params, limits));
     // A failed statement has ended the transaction by itself.
     if let Err(error) = connection.execute_batch("rollback") {
         tracing::debug!(target: "serving", %error, "the reading transaction had ended");
@@ -111,56 +119,16 @@ fn answer_on(
     answer
 }
 
-/// A text that DuckDB has read as one reading statement.
-enum Gated<'a> {
-    /// A query; it may be put in parentheses.
-    Query(&'a str),
-    /// An EXPLAIN of one.
-    Explain(&'a str),
-}
-
-fn gate<'a>(connection: &Connection, sql: &'a str) -> Result<Gated<'a>, ServingError> {
-    let text = sql.trim_start();
-    if let Some(rest) = explained(text) {
-        check(connection, rest)?;
-        return Ok(Gated::Explain(text));
+/// Begins a reading transaction, also where a panic left one open.
+fn begin(connection: &Connection) -> Result<(), ServingError> {
+    const BEGIN: &str = "begin transaction read only";
+    if connection.execute_batch(BEGIN).is_err() {
+        connection.execute_batch("rollback").and_then(|()| connection.execute_batch(BEGIN)).map_err(store)?;
     }
-    check(connection, text)?;
-    Ok(Gated::Query(text))
+    Ok(())
 }
 
-/// What stands behind `EXPLAIN` and `ANALYZE`; it is parsed for itself.
-fn explained(text: &str) -> Option<&str> {
-    let word = |text: &'_ str, word: &str| text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
-    let rest = word(text, "explain").then(|| text.get("explain".len()..))??;
-    let rest = rest.strip_prefix(char::is_whitespace)?.trim_start();
-    if word(rest, "analyze") { rest.get("analyze".len()..) } else { Some(rest) }
-}
-
-fn check(connection: &Connection, sql: &str) -> Result<(), ServingError> {
-    let (error, kind, text, count): (String, Option<String>, Option<String>, Option<i64>) = connection
-        .query_row(CHECK, [sql], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
-        .map_err(|error| ServingError::Query(message(&error)))?;
-    if error != "false" {
-        let text = text.unwrap_or_default();
-        return Err(if kind.as_deref() == Some("parser") {
-            ServingError::Query(text)
-        } else {
-            ServingError::NotARead(text)
-        });
-    }
-    match count {
-        Some(1) => Ok(()),
-        count => Err(ServingError::NotARead(format!("there are {} statements", count.unwrap_or(0)))),
-    }
-}
-
-fn answer_in(
-    connection: &Connection,
-    sql: &Gated<'_>,
-    params: &[Value],
-    limits: Limits,
-) -> Result<QueryResult, ServingError> {
+fn answer_in(connection: &Connection, sql: &Gated<'_>, params: &[Value], limits: Limits) -> Answer {
     let failed = |error: duckdb::Error| ServingError::Query(message(&error));
     let mut statement = match sql {
         Gated::Explain(text) => connection.prepare(text).map_err(failed)?,
@@ -173,7 +141,7 @@ fn answer_in(
                 // Not everything that is a query can stand in parentheses; its own failure tells more. The first one has ended
                 // the transaction.
                 Err(_) => {
-                    connection.execute_batch("rollback; begin transaction read only").map_err(store)?;
+                    begin(connection)?;
                     connection.prepare(text).map_err(failed)?
                 }
             }
@@ -200,10 +168,18 @@ fn bind(value: &Value) -> Sql {
     }
 }
 
-/// DuckDB's words without the crate's.
-fn message(error: &duckdb::Error) -> String {
-    match error {
-        duckdb::Error::DuckDBFailure(_, Some(message)) => message.clone(),
-        other => other.to_string(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_that_a_panic_left_open_is_ended() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("begin transaction").unwrap();
+        connection.execute_batch("select error('x')").unwrap_err();
+        let limits = Limits { rows: 1, bytes: 1_000, sql_bytes: 100, time: Duration::from_secs(60) };
+        for _ in 0..2 {
+            assert_eq!(answer_on(&connection, "select 1", &[], limits).unwrap().rows.len(), 1);
+        }
     }
 }

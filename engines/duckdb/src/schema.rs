@@ -11,13 +11,18 @@ use std::path::Path;
 /// Log that DuckDB would checkpoint by itself, in the middle of a commit. The loop checkpoints long before, at quiet moments.
 const CHECKPOINT_THRESHOLD: &str = "1GB";
 
+/// How deep a text may nest. Planning takes the third power of it: a thousand levels took 15 s.
+const NESTING_MAX: &str = "200";
+
 pub(crate) fn open(file: &Path, scratch: &Path, config: &Config) -> duckdb::Result<Connection> {
     let settings = duckdb::Config::default()
-        .max_memory(&format!("{}MiB", config.memory_mb.max(64)))?
-        .threads(i64::from(config.threads.max(1)))?
+        .max_memory(&format!("{}MiB", config.memory_mb))?
+        .threads(i64::from(config.threads))?
         .enable_autoload_extension(false)?
         .with("autoinstall_known_extensions", "false")?
         .with("temp_directory", scratch.to_string_lossy())?
+        .with("max_temp_directory_size", format!("{}MiB", config.scratch_mb))?
+        .with("max_expression_depth", NESTING_MAX)?
         .with("preserve_insertion_order", "false")?
         .with("checkpoint_threshold", CHECKPOINT_THRESHOLD)?;
     Connection::open_with_flags(file, settings)
@@ -80,4 +85,32 @@ fn fingerprint(ddl: &[String]) -> String {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     }
     format!("tables-{hash:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_statement_reaches_a_file_or_a_setting_once_the_tables_are_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let scratch = folder.path().join("scratch");
+        let connection = open(&folder.path().join("a.duckdb"), &scratch, &Config::default()).unwrap();
+        migrate(&connection, &[], &[]).unwrap();
+        let file = folder.path().join("a.csv");
+        std::fs::write(&file, "a\n1\n").unwrap();
+        let reader = connection.try_clone().unwrap();
+        for sql in [
+            format!("from read_csv('{}')", file.display()),
+            format!("copy (select 1) to '{}'", file.display()),
+            "set enable_external_access = true".to_owned(),
+            "set max_expression_depth = 1000".to_owned(),
+        ] {
+            assert!(reader.execute_batch(&sql).is_err(), "{sql}");
+        }
+        let settings =
+            "select current_setting('max_temp_directory_size'), current_setting('max_expression_depth')::varchar";
+        let found: (String, String) = reader.query_row(settings, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        assert_eq!(found, ("4.0 GiB".to_owned(), NESTING_MAX.to_owned()));
+    }
 }

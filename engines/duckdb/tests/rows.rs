@@ -14,7 +14,7 @@ pub const LIMITS: Limits = Limits { rows: 100_000, bytes: 64 << 20, sql_bytes: 1
 
 /// Opens the engine in a folder and makes its tables.
 pub async fn open(folder: &Path) -> DuckDb {
-    let engine = DuckDb::open(folder, &Config { memory_mb: 256, threads: 2, readers: 2 }).unwrap();
+    let engine = DuckDb::open(folder, &Config { memory_mb: 256, readers: 2, ..Config::default() }).unwrap();
     engine.migrate(&TABLES, &VIEWS).await.unwrap();
     engine
 }

@@ -15,6 +15,9 @@ pub enum ServingError {
         "only one reading statement is served (SELECT, WITH, VALUES, FROM, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN): {0}"
     )]
     NotARead(String),
+    /// The question uses what is not served: it would act, read what is not the caller's, or endanger the process. Ask without it.
+    #[error("not served here: {0}")]
+    NotServed(String),
     /// The question took too long and was stopped. Narrow it, or give it more time.
     #[error("the query was stopped after {0} ms; narrow it or raise timeout_ms")]
     Timeout(u64),
@@ -32,6 +35,22 @@ pub enum ServingError {
         /// What the program needs.
         needed: String,
     },
+    /// The store and the bus are not of one deployment. Delete the serving store: it is rebuilt from the bus.
+    #[error(
+        "what is served of {at} reaches to {served}, the bus only to {bus}: they are not of one deployment; \
+         delete the serving store, it is rebuilt from the bus"
+    )]
+    Foreign {
+        /// The partition.
+        at: String,
+        /// Next offset as served.
+        served: i64,
+        /// End of the bus.
+        bus: i64,
+    },
+    /// A value of the sections `[serving]` or `[duckdb]` cannot be used. Mend it and start again.
+    #[error("configuration: {0}")]
+    Config(String),
     /// The bus failed.
     #[error(transparent)]
     Bus(#[from] BusError),
@@ -63,11 +82,14 @@ impl From<ServingError> for Problem {
         let (status, code) = match &error {
             ServingError::Query(_) => (StatusCode::UNPROCESSABLE_ENTITY, "serving.query_failed"),
             ServingError::NotARead(_) => (StatusCode::FORBIDDEN, "serving.read_only"),
+            ServingError::NotServed(_) => (StatusCode::FORBIDDEN, "serving.not_served"),
             ServingError::Timeout(_) => (StatusCode::UNPROCESSABLE_ENTITY, "serving.query_timeout"),
             ServingError::TooLarge(_) => (StatusCode::UNPROCESSABLE_ENTITY, "serving.answer_too_large"),
-            ServingError::Store(_) | ServingError::Bus(_) | ServingError::Version { .. } => {
-                (StatusCode::SERVICE_UNAVAILABLE, "serving.unavailable")
-            }
+            ServingError::Store(_)
+            | ServingError::Bus(_)
+            | ServingError::Config(_)
+            | ServingError::Foreign { .. }
+            | ServingError::Version { .. } => (StatusCode::SERVICE_UNAVAILABLE, "serving.unavailable"),
             ServingError::NotYet(_) => (StatusCode::GATEWAY_TIMEOUT, "serving.not_yet"),
             ServingError::NotFound(_) => (StatusCode::NOT_FOUND, "serving.unknown_person"),
             ServingError::Request(_) => (StatusCode::BAD_REQUEST, "serving.bad_request"),
