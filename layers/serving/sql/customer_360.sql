@@ -1,36 +1,39 @@
 -- One wide row per member. Money is in minor units of `currency`, the one of most of the member's orders (ties: the first by
--- name); cancelled orders and returns that are not completed count nothing. Net is after returns.
+-- name); cancelled orders and returns that are not completed count nothing. Net is after returns. Orders that a guest made with a
+-- contact that is the member's today are the member's, as in features; a return is its order's.
 with bought as (
-    select member_id, currency, count(*) as orders, sum(units) as units, sum(net_minor) as net_minor,
+    select person_now as person, currency, count(*) as orders, sum(units) as units, sum(net_minor) as net_minor,
         min(placed_at) as first_order_at, max(placed_at) as last_order_at
-    from orders
-    where member_id is not null and status <> 'cancelled'
-    group by member_id, currency
+    from orders_resolved
+    where status <> 'cancelled'
+    group by person_now, currency
 ),
 main as (
-    select member_id, currency, net_minor,
-        row_number() over (partition by member_id order by orders desc, currency) as nth
+    select person, currency, net_minor,
+        row_number() over (partition by person order by orders desc, currency) as nth
     from bought
 ),
 ordered as (
-    select member_id, sum(orders) as orders, sum(units) as units, min(first_order_at) as first_order_at,
+    select person, sum(orders) as orders, sum(units) as units, min(first_order_at) as first_order_at,
         max(last_order_at) as last_order_at
     from bought
-    group by member_id
+    group by person
 ),
 returned as (
-    select member_id, currency, count(*) as returns, sum(units) as units, sum(net_minor) as net_minor
-    from returns
-    where member_id is not null and status = 'completed'
-    group by member_id, currency
+    select coalesce(o.person_now, 'm:' || cast(r.member_id as varchar)) as person, r.currency, count(*) as returns,
+        sum(r.units) as units, sum(r.net_minor) as net_minor
+    from returns r
+    left join orders_resolved o on o.order_id = r.order_id
+    where r.status = 'completed'
+    group by 1, 2
 ),
 returned_all as (
-    select member_id, sum(returns) as returns, sum(units) as units from returned group by member_id
+    select person, sum(returns) as returns, sum(units) as units from returned group by person
 ),
 consented as (
     select member_id, string_agg(purpose || ':' || channel, ',' order by purpose, channel) as consents
     from consents
-    where status = 'granted'
+    where status = 'granted' and (expires_at is null or expires_at > cast(now() as timestamp))
     group by member_id
 ),
 tagged as (
@@ -53,15 +56,15 @@ select
     coalesce(p.balance, 0) as points_balance,
     c.consents, t.tags, h.cohorts, f.features, f.as_of as features_as_of,
     coalesce(v.sessions, 0) as sessions, v.last_seen_at
-from members m
+from (select 'm:' || cast(member_id as varchar) as person, members.* from members) m
 left join stores s on s.store_id = m.home_store_id
-left join ordered o on o.member_id = m.member_id
-left join main b on b.member_id = m.member_id and b.nth = 1
-left join returned r on r.member_id = m.member_id and r.currency = b.currency
-left join returned_all ra on ra.member_id = m.member_id
+left join ordered o on o.person = m.person
+left join main b on b.person = m.person and b.nth = 1
+left join returned r on r.person = m.person and r.currency = b.currency
+left join returned_all ra on ra.person = m.person
 left join points_accounts p on p.member_id = m.member_id and p.kind = 'member'
 left join consented c on c.member_id = m.member_id
-left join tagged t on t.person = 'm:' || cast(m.member_id as varchar)
-left join cohorted h on h.person = 'm:' || cast(m.member_id as varchar)
-left join member_features f on f.person = 'm:' || cast(m.member_id as varchar)
-left join visited v on v.person = 'm:' || cast(m.member_id as varchar)
+left join tagged t on t.person = m.person
+left join cohorted h on h.person = m.person
+left join member_features f on f.person = m.person
+left join visited v on v.person = m.person

@@ -27,13 +27,12 @@ impl Limits {
     /// The limits of the configuration, narrowed or widened as far as it allows.
     #[must_use]
     pub fn new(config: &Config, rows: Option<usize>, timeout_ms: Option<u64>) -> Self {
-        let time =
-            Duration::from_millis(timeout_ms.unwrap_or(config.query_timeout_ms).clamp(1, config.query_timeout_ms));
+        let time = timeout_ms.unwrap_or(config.query_timeout_ms).min(config.query_timeout_ms).max(1);
         Self {
             rows: rows.unwrap_or(config.rows_default).min(config.rows_max),
             bytes: config.result_bytes_max,
             sql_bytes: config.sql_bytes_max,
-            time,
+            time: Duration::from_millis(time),
         }
     }
 }

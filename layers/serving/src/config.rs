@@ -1,5 +1,6 @@
 //! The section `[serving]`.
 
+use crate::ServingError;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -54,10 +55,40 @@ impl Default for Config {
     }
 }
 
+/// Longest time that an SQL query may take, whatever the configuration says, milliseconds.
+const QUERY_TIMEOUT_MS_MAX: u64 = 30_000;
+
 /// Longest time that a read may wait for its `at_least`.
 pub const WAIT_MAX: Duration = Duration::from_secs(30);
 
 impl Config {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// Naming the key.
+    pub fn validate(&self) -> Result<(), ServingError> {
+        let fail = |reason: String| Err(ServingError::Config(reason));
+        for (key, value) in [
+            ("batch_records", self.batch_records),
+            ("batch_bytes", self.batch_bytes),
+            ("rows_default", self.rows_default),
+            ("rows_max", self.rows_max),
+            ("result_bytes_max", self.result_bytes_max),
+            ("sql_bytes_max", self.sql_bytes_max),
+        ] {
+            if value == 0 {
+                return fail(format!("serving.{key} is 1 or more"));
+            }
+        }
+        if !(1..=QUERY_TIMEOUT_MS_MAX).contains(&self.query_timeout_ms) {
+            return fail(format!("serving.query_timeout_ms is between 1 and {QUERY_TIMEOUT_MS_MAX}"));
+        }
+        if Duration::from_millis(self.wait_ms) > WAIT_MAX {
+            return fail(format!("serving.wait_ms is at most {}", WAIT_MAX.as_millis()));
+        }
+        Ok(())
+    }
+
     /// Time between commits.
     #[must_use]
     pub const fn commit_interval(&self) -> Duration {
@@ -68,5 +99,36 @@ impl Config {
     #[must_use]
     pub fn wait(&self, asked_ms: Option<u64>) -> Duration {
         Duration::from_millis(asked_ms.unwrap_or(self.wait_ms)).min(WAIT_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Limits;
+
+    #[test]
+    fn wrong_values_are_named() {
+        Config::default().validate().unwrap();
+        let wrong = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            config.validate().unwrap_err().to_string()
+        };
+        assert!(wrong(|config| config.batch_records = 0).contains("serving.batch_records"));
+        assert!(wrong(|config| config.query_timeout_ms = 0).contains("serving.query_timeout_ms"));
+        assert!(wrong(|config| config.query_timeout_ms = 30_001).contains("serving.query_timeout_ms"));
+        assert!(wrong(|config| config.sql_bytes_max = 0).contains("serving.sql_bytes_max"));
+        assert!(wrong(|config| config.wait_ms = 30_001).contains("serving.wait_ms"));
+    }
+
+    #[test]
+    fn callers_stay_within_the_configured_time() {
+        let config = Config { query_timeout_ms: 20, ..Config::default() };
+        let time = |asked| Limits::new(&config, None, asked).time.as_millis();
+        assert_eq!([time(None), time(Some(0)), time(Some(7)), time(Some(90_000))], [20, 1, 7, 20]);
+        // Not even a configuration that nobody checked ends a request by a panic.
+        let unchecked = Config { query_timeout_ms: 0, ..Config::default() };
+        assert_eq!(Limits::new(&unchecked, None, None).time.as_millis(), 1);
     }
 }

@@ -1,10 +1,12 @@
 //! Freshness: how long signals take to be served, and reads that wait for a write.
 
-use crate::{Progress, ServingError};
+use crate::backlog::{FOLD_GROUP, IDENTIFY_GROUP};
+use crate::{Progress, ServingError, mapping};
 use bus::{Bus, TopicPartition};
 use model::{Position, topic};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -13,10 +15,6 @@ use tokio::time::Instant;
 const SAMPLES: usize = 50_000;
 /// Time between two looks at what a group has committed; the bus tells nobody.
 const LOOK_AGAIN: Duration = Duration::from_millis(3);
-/// The group of processing's first stage, and what it reads.
-const IDENTIFY: &str = "processing.identify";
-/// The group of processing's fold.
-const FOLD: &str = "processing.fold";
 
 /// Percentiles of the recent past, milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -51,6 +49,7 @@ pub enum Shape {
 #[derive(Clone, Debug, Default)]
 pub struct Freshness {
     samples: Arc<[Mutex<VecDeque<u32>>; 2]>,
+    waiting: Arc<[AtomicU64; 2]>,
 }
 
 impl Freshness {
@@ -63,6 +62,14 @@ impl Freshness {
             }
             samples.push_back(u32::try_from(sample.max(0)).unwrap_or(u32::MAX));
         }
+    }
+
+    /// Takes the number of records that wait for a shape, and returns how many wait for the one that is further behind.
+    pub(crate) fn waits(&self, shape: Shape, records: u64) -> u64 {
+        let [analytics, profiles] = &*self.waiting;
+        let (own, other) = if shape == Shape::Analytics { (analytics, profiles) } else { (profiles, analytics) };
+        own.store(records, Ordering::Relaxed);
+        records.max(other.load(Ordering::Relaxed))
     }
 
     /// Percentiles of the recent past.
@@ -137,12 +144,13 @@ async fn chain(bus: &dyn Bus, progress: &Progress, token: &Position, deadline: I
         }
     };
     progress.reached(&inputs).await;
-    committed(bus, IDENTIFY, &inputs).await?;
-    // Twice: the first pass may hand state over between shards, which the second one folds.
-    for _ in 0..2 {
-        let signals = ends(bus, |name| name == topic::SIGNALS).await?;
-        committed(bus, FOLD, &signals).await?;
+    if let Position::Wal(lsn) = token {
+        progress.holds(*lsn);
     }
+    let processed = topic::identify_inputs();
+    let inputs = inputs.into_iter().filter(|(at, _)| processed.contains(&at.topic)).collect();
+    committed(bus, IDENTIFY_GROUP, &inputs).await?;
+    folded(bus).await?;
     let derived = ends(bus, |name| name.starts_with("derived.")).await?;
     progress.reached(&derived).await;
     Ok(())
@@ -194,16 +202,42 @@ async fn ends(bus: &dyn Bus, of: impl Fn(&str) -> bool) -> Result<Ends, ServingE
     Ok(ends)
 }
 
-/// Topics of the store that processing reads.
-const PROCESSED: [&str; 7] =
-    ["crm.store", "crm.product", "crm.sku", "crm.member", "crm.member_identity", "crm.sales_order", "crm.sales_return"];
+/// Waits until all signals of now are folded, and what their folding hands over to other people, however often it moves on.
+async fn folded(bus: &dyn Bus) -> Result<(), ServingError> {
+    let signals = async || ends(bus, |name| name == topic::SIGNALS).await;
+    let mut seen = signals().await?;
+    loop {
+        committed(bus, FOLD_GROUP, &seen).await?;
+        let now = signals().await?;
+        let mut moves = false;
+        for (at, end) in &now {
+            let from = seen.get(at).copied().unwrap_or(0);
+            moves |= hands_over(bus, at, from, *end).await?;
+        }
+        if !moves {
+            return Ok(());
+        }
+        seen = now;
+    }
+}
+
+/// Whether signals of a range hand state over.
+async fn hands_over(bus: &dyn Bus, at: &TopicPartition, mut from: i64, end: i64) -> Result<bool, ServingError> {
+    while from < end {
+        let records = bus.fetch(at, from, 1_000, 1 << 20).await?;
+        let Some(last) = records.last() else { return Ok(false) };
+        from = last.offset + 1;
+        let mut values = records.iter().filter(|record| record.offset < end).filter_map(|record| record.value.as_ref());
+        if values.any(|value| mapping::is_handover(value)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
 
 /// Waits until a group has committed up to the ends of what it reads.
 async fn committed(bus: &dyn Bus, group: &str, ends: &Ends) -> Result<(), ServingError> {
     for (at, end) in ends {
-        if at.topic.starts_with("crm.") && !PROCESSED.contains(&at.topic.as_str()) {
-            continue;
-        }
         while bus.committed(group, at).await?.unwrap_or(0) < *end {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
@@ -224,6 +258,8 @@ mod tests {
         let summary = freshness.summary();
         assert_eq!((summary.sql.p50_ms, summary.sql.p99_ms, summary.sql.samples), (50.0, 99.0, 100));
         assert_eq!(summary.profile.p99_ms, 0.0);
+        let waits = [(Shape::Analytics, 3), (Shape::Profiles, 9), (Shape::Analytics, 0), (Shape::Profiles, 0)];
+        assert_eq!(waits.map(|(shape, records)| freshness.waits(shape, records)), [3, 9, 9, 0]);
         freshness.record(Shape::Analytics, std::iter::repeat_n(7000, SAMPLES));
         assert_eq!(freshness.summary().sql, Percentiles { p50_ms: 7.0, p99_ms: 7.0, samples: SAMPLES });
     }

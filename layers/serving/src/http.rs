@@ -23,6 +23,8 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 
 /// Tells with every answer up to when it is complete, as JSON.
 pub const AS_OF: HeaderName = HeaderName::from_static("storewide-as-of");
+/// Tells with every CSV answer whether there were more rows than the limit: `true` or `false`.
+pub const TRUNCATED: HeaderName = HeaderName::from_static("storewide-truncated");
 /// Longest id or identity that is looked up, bytes.
 const ID_BYTES_MAX: usize = 512;
 /// Longest body of a request, bytes, beside the SQL text.
@@ -127,7 +129,7 @@ enum Format {
     /// An object with columns, rows and as-of.
     #[default]
     Json,
-    /// RFC 4180, with a header line.
+    /// RFC 4180, with a header line; the header `Storewide-Truncated` tells whether it is cut.
     Csv,
 }
 
@@ -201,7 +203,7 @@ async fn lookup(State(serving): State<Serving>, headers: HeaderMap, body: Body) 
     responses(
         (status = 200, body = SqlAnswer),
         (status = 400, description = "the body is wrong"),
-        (status = 403, description = "it is no reading statement"),
+        (status = 403, description = "it is no reading statement, or uses what is not served"),
         (status = 422, description = "the engine refuses it, it took too long, or its answer is too large"),
         (status = 504, description = "`at_least` was not reached in time; ask again"),
     ),
@@ -223,7 +225,11 @@ async fn sql(State(serving): State<Serving>, headers: HeaderMap, body: Body) -> 
     let headers = as_of_header(&as_of);
     Ok(match body.format {
         Format::Json => (headers, Json(SqlAnswer { result, as_of })).into_response(),
-        Format::Csv => (headers, [(header::CONTENT_TYPE, "text/csv; charset=utf-8")], csv(&result)).into_response(),
+        Format::Csv => {
+            let truncated = HeaderValue::from_static(if result.truncated { "true" } else { "false" });
+            let kind = HeaderValue::from_static("text/csv; charset=utf-8");
+            (headers, [(header::CONTENT_TYPE, kind), (TRUNCATED, truncated)], csv(&result)).into_response()
+        }
     })
 }
 
@@ -261,11 +267,15 @@ impl Serving {
         let profiles = self.profiles.clone();
         let found = tokio::task::spawn_blocking(move || profiles.answer(&asked)).await;
         let found = found.map_err(|error| ServingError::Store(error.to_string()))??;
-        let mut profile = found.ok_or(ServingError::NotFound(if kind == "id" { "id" } else { "identity" }))?;
+        self.meter.took(metrics::LOOKUP, began.elapsed());
+        let Some(mut profile) = found else {
+            // That nobody is known is an answer too, and as old as any.
+            let unknown = Problem::from(ServingError::NotFound(if kind == "id" { "id" } else { "identity" }));
+            return Ok((as_of_header(&as_of), unknown).into_response());
+        };
         if let Json_::Object(fields) = &mut profile {
             fields.insert("as_of".to_owned(), json!(as_of));
         }
-        self.meter.took(metrics::LOOKUP, began.elapsed());
         Ok((as_of_header(&as_of), Json(profile)).into_response())
     }
 }

@@ -7,6 +7,7 @@
 //! one document a person.
 
 mod analytics;
+mod backlog;
 pub mod batch;
 pub mod config;
 mod error;
@@ -23,6 +24,7 @@ pub mod tables;
 pub mod value;
 
 pub use analytics::{Analytics, Limits, QueryColumn, QueryResult};
+pub use backlog::{FOLD_GROUP, IDENTIFY_GROUP};
 pub use batch::Batch;
 pub use config::Config;
 pub use error::ServingError;

@@ -204,6 +204,14 @@ fn gone(record: &Record, number: usize, table: &Table, version: Version) -> Resu
 /// How the body of an event begins: the kind of a body is the one name in it.
 const EVENT: &str = "{\"event\":";
 
+/// How the body of a handover begins.
+const HANDOVER: &str = "{\"handover\":";
+
+/// Whether a signal hands a trace's state over to another person.
+pub(crate) fn is_handover(signal: &[u8]) -> bool {
+    read::<Unread<'_>>(signal).is_ok_and(|unread| unread.body.get().starts_with(HANDOVER))
+}
+
 /// A signal with its body unread: only events are read in full.
 #[derive(Deserialize)]
 struct Unread<'a> {
@@ -224,6 +232,7 @@ fn event(value: &[u8]) -> Result<Option<(Row, i64)>, String> {
     let code = Some(product.product_code).filter(|code| !code.is_empty());
     let kind = serde_json::to_value(event.kind).map_err(|error| error.to_string())?;
     let row = vec![
+        Value::Text(event.source),
         Value::Text(event.message_id),
         Value::Text(event.name),
         Value::read(Kind::Text, kind)?,
@@ -233,7 +242,6 @@ fn event(value: &[u8]) -> Result<Option<(Row, i64)>, String> {
         optional(event.user_id),
         Value::moment(occurred_at),
         Value::moment(received_at),
-        Value::Text(event.source),
         optional(code),
         optional(product.sku_code),
         optional(product.category),

@@ -2,8 +2,9 @@
 //! Pure; engines keep keys and values and know nothing of people.
 //!
 //! A document key is `d`, the person, the part, and what tells documents of a part from each other; an index key is `i`, what
-//! is asked, and the row that says so. Each row also has an id, under which the engine keeps its version and the keys that it
-//! wrote, so that a row that moves to another person takes its documents along.
+//! is asked, and the row that says so. Orders of guests stand under `g` and their trace, which may come to be anybody's. Each row
+//! also has an id, under which the engine keeps its version and the keys that it wrote, so that a row that moves to another person
+//! takes its documents along.
 
 use crate::Pairs;
 use crate::batch::{Batch, KeyState, Version, key_bytes};
@@ -152,8 +153,18 @@ fn writes(rows: &Rows<'_>) -> Pairs {
             put(document(&person, "points", &[&id]), &rows.picked(&["balance", "updated_at"]));
         }
         "orders" => {
-            let (Some(person), Some(id)) = (member(), rows.text("order_id")) else { return puts };
-            put(document(&person, "order", &[&rows.latest_first("placed_at"), &id]), &rows.picked(&ORDER));
+            let Some(id) = rows.text("order_id") else { return puts };
+            let (when, picked) = (rows.latest_first("placed_at"), rows.picked(&ORDER));
+            // As processing pins it: a guest's order belongs to its contact or device, and goes where they go.
+            let contact = || rows.text("contact").map(|contact| format!("c:{contact}"));
+            let device = || rows.text("anonymous_id").map(|device| format!("a:{device}"));
+            match member() {
+                Some(person) => put(document(&person, "order", &[&when, &id]), &picked),
+                None => match contact().or_else(device) {
+                    Some(trace) => put(guest_order(&trace, &[&when, &id]), &picked),
+                    None => return puts,
+                },
+            }
         }
         "recommendations" => {
             let (Some(person), Some(id)) = (person(), rows.text("recommendation_id")) else { return puts };
@@ -229,6 +240,17 @@ pub fn document(person: &str, part: &str, rest: &[&str]) -> Vec<u8> {
 pub fn person_prefix(person: &str) -> Vec<u8> {
     let mut key = vec![b'd'];
     segment(&mut key, person);
+    key
+}
+
+/// Key of an order that no member made, or what all of a trace begin with.
+#[must_use]
+pub fn guest_order(trace: &str, rest: &[&str]) -> Vec<u8> {
+    let mut key = vec![b'g'];
+    segment(&mut key, trace);
+    for item in rest {
+        segment(&mut key, item);
+    }
     key
 }
 

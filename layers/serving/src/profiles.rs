@@ -213,6 +213,7 @@ fn compose(view: &dyn ProfileView, person: &str) -> Result<Option<Json>, Serving
     let mut tags = one("tags")?.unwrap_or_default();
     let mut cohorts = one("cohorts")?.unwrap_or_default();
     let points = many("points", MANY)?;
+    let traces = many("trace", MANY)?;
     let balance: i64 = points.iter().filter_map(|account| account.get("balance").and_then(Json::as_i64)).sum();
     Ok(Some(json!({
         "person": person,
@@ -226,7 +227,20 @@ fn compose(view: &dyn ProfileView, person: &str) -> Result<Option<Json>, Serving
         "cohorts": cohorts.remove("cohorts").unwrap_or_else(|| json!([])),
         "intents": many("intent", RECENT)?,
         "decisions": many("decision", RECENT)?,
-        "orders": many("order", RECENT)?,
-        "traces": many("trace", MANY)?,
+        "orders": orders(view, person, &traces)?,
+        "traces": traces,
     })))
+}
+
+/// The newest orders of a person: a member's own, and those that were made as a guest by a trace that is theirs.
+fn orders(view: &dyn ProfileView, person: &str, traces: &[Json]) -> Result<Vec<Json>, ServingError> {
+    let traces = traces.iter().filter_map(|trace| trace.get("trace").and_then(Json::as_str));
+    let guests = traces.chain([person]).map(|trace| placement::guest_order(trace, &[]));
+    let mut found = BTreeMap::new();
+    for prefix in guests.chain([placement::document(person, "order", &[])]) {
+        // What follows the prefix sorts the newest first.
+        let newest = view.prefix(&prefix, &prefix, RECENT)?;
+        found.extend(newest.into_iter().map(|(key, value)| (key.get(prefix.len()..).map(<[u8]>::to_vec), value)));
+    }
+    Ok(found.values().take(RECENT).filter_map(|value| serde_json::from_slice(value).ok()).collect())
 }

@@ -3,6 +3,7 @@
 use crate::batch::Batch;
 use crate::feed::{Feed, Taken};
 use crate::freshness::Shape;
+use crate::progress::Reach;
 use crate::{Analytics, Config, Freshness, Profiles, Progress, ServingError, metrics, placement, tables};
 use async_trait::async_trait;
 use bus::{Bus, BusError, TopicPartition};
@@ -37,7 +38,7 @@ pub struct Work {
 /// Keeps the analytics up with the bus until told to stop. Failures of the bus or the store are retried.
 ///
 /// # Errors
-/// When the bus is closed before the stop.
+/// When the bus is closed before the stop, or is not the one that the store was filled from.
 pub async fn run_analytics(
     work: Work,
     analytics: Arc<dyn Analytics>,
@@ -50,7 +51,7 @@ pub async fn run_analytics(
 /// Keeps the profiles up with the bus until told to stop. Failures of the bus or the store are retried.
 ///
 /// # Errors
-/// When the bus is closed before the stop.
+/// When the bus is closed before the stop, or is not the one that the store was filled from.
 pub async fn run_profiles(work: Work, profiles: Profiles, stop: CancellationToken) -> Result<(), ServingError> {
     let mut topics = tables::topics();
     topics.retain(|(name, _)| placement::topics().any(|topic| topic == name));
@@ -61,20 +62,15 @@ pub async fn run_profiles(work: Work, profiles: Profiles, stop: CancellationToke
 #[async_trait]
 trait Sink: Send + Sync {
     fn shape(&self) -> Shape;
+    /// Kind of its records and failures in the meters.
+    fn kind(&self) -> &'static str;
     fn interval(&self) -> Duration;
     async fn positions(&self) -> Result<BTreeMap<TopicPartition, i64>, ServingError>;
     async fn apply(&self, batch: Batch) -> Result<(), ServingError>;
     /// Looks after the store; `quiet` is how long nothing has arrived.
     async fn tidy(&self, quiet: Duration) -> Result<(), ServingError>;
-    /// Shows where the loop stands.
-    fn show(&self, taken: &Shown);
-}
-
-/// What is shown of a batch.
-struct Shown {
-    records: usize,
-    left: u64,
-    position: Option<String>,
+    /// Shows how many records were taken in, and where the loop stands.
+    fn show(&self, records: usize, position: Option<String>);
 }
 
 async fn keep_up(
@@ -91,10 +87,10 @@ async fn keep_up(
         };
         match outcome {
             Err(ServingError::Bus(BusError::Closed)) if stop.is_cancelled() => return Ok(()),
-            Err(error @ ServingError::Bus(BusError::Closed)) => return Err(error),
+            Err(error @ (ServingError::Bus(BusError::Closed) | ServingError::Foreign { .. })) => return Err(error),
             Err(error) => {
                 tracing::warn!(target: "serving", %error, shape = ?sink.shape(), pause_ms = pause.as_millis(), "will retry");
-                work.meter.failed(metrics::ANALYTICS, &error.to_string());
+                work.meter.failed(sink.kind(), &error.to_string());
             }
             Ok(()) => {}
         }
@@ -113,7 +109,7 @@ async fn follow(
     pause: &mut Duration,
 ) -> Result<(), ServingError> {
     let mut feed = Feed::new(work.bus.as_ref(), topics, &sink.positions().await?);
-    work.progress.advance(feed.positions());
+    work.progress.advance(feed.positions(), None);
     let mut ready: Option<Taken> = None;
     let mut last = Instant::now();
     loop {
@@ -122,7 +118,7 @@ async fn follow(
             None => feed.take(&work.config, work.clock.now(), &work.meter).await?,
         };
         if taken.batch.records() == 0 {
-            note(work, sink, &taken);
+            note(work, sink, &taken, &BTreeMap::new());
             sink.tidy(last.elapsed()).await?;
             *pause = PAUSE.0;
             feed.wait(IDLE).await?;
@@ -142,8 +138,7 @@ async fn follow(
             ready = Some(next?);
         }
         *pause = PAUSE.0;
-        work.progress.advance(&progress);
-        note(work, sink, &taken);
+        note(work, sink, &taken, &progress);
         sample(work, sink.shape(), &received);
         sink.tidy(Duration::ZERO).await?;
         if ready.is_none() {
@@ -154,15 +149,23 @@ async fn follow(
 
 /// The batch, and what is told of it.
 fn split(taken: Taken) -> (Batch, Taken) {
-    let Taken { batch, drained, lsn, complete_to, left } = taken;
-    let told = Batch::counted(batch.records());
-    (batch, Taken { batch: told, drained, lsn, complete_to, left })
+    let told = Batch::counted(taken.batch.records());
+    let Taken { batch, .. } = taken;
+    (batch, Taken { batch: told, ..taken })
 }
 
-fn note(work: &Work, sink: &dyn Sink, taken: &Taken) {
-    work.progress.complete(taken.lsn, taken.complete_to, taken.left);
+/// Tells what is served now.
+fn note(work: &Work, sink: &dyn Sink, taken: &Taken, applied: &BTreeMap<TopicPartition, i64>) {
+    let reach = Reach {
+        lsn: taken.lsn,
+        complete_to: taken.complete_to,
+        lag_records: taken.left,
+        processing_lag_records: taken.unprocessed,
+    };
+    work.progress.advance(applied, Some(reach));
+    work.meter.lag(work.freshness.waits(sink.shape(), taken.left));
     let position = work.progress.as_of().position;
-    sink.show(&Shown { records: taken.batch.records(), left: taken.left, position });
+    sink.show(taken.batch.records(), position);
 }
 
 fn sample(work: &Work, shape: Shape, received: &[i64]) {
@@ -184,6 +187,10 @@ struct AnalyticsSink {
 impl Sink for AnalyticsSink {
     fn shape(&self) -> Shape {
         Shape::Analytics
+    }
+
+    fn kind(&self) -> &'static str {
+        metrics::ANALYTICS
     }
 
     fn interval(&self) -> Duration {
@@ -213,13 +220,12 @@ impl Sink for AnalyticsSink {
         Ok(())
     }
 
-    fn show(&self, taken: &Shown) {
-        if taken.records > 0 {
-            self.meter.handled(metrics::ANALYTICS, taken.records as u64);
+    fn show(&self, records: usize, position: Option<String>) {
+        if records > 0 {
+            self.meter.handled(metrics::ANALYTICS, records as u64);
         }
-        self.meter.lag(taken.left);
-        if let Some(position) = &taken.position {
-            self.meter.position(position.clone());
+        if let Some(position) = position {
+            self.meter.position(position);
         }
     }
 }
@@ -246,6 +252,10 @@ impl Sink for ProfilesSink {
         Shape::Profiles
     }
 
+    fn kind(&self) -> &'static str {
+        metrics::PROFILES
+    }
+
     fn interval(&self) -> Duration {
         Duration::ZERO
     }
@@ -262,9 +272,9 @@ impl Sink for ProfilesSink {
         Ok(())
     }
 
-    fn show(&self, taken: &Shown) {
-        if taken.records > 0 {
-            self.meter.count(metrics::PROFILES, taken.records as u64);
+    fn show(&self, records: usize, _position: Option<String>) {
+        if records > 0 {
+            self.meter.count(metrics::PROFILES, records as u64);
         }
     }
 }

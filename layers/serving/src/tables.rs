@@ -75,8 +75,9 @@ pub struct View {
 }
 
 /// All views; each may use the ones before it.
-pub static VIEWS: [View; 4] = [
+pub static VIEWS: [View; 5] = [
     View { name: "events_resolved", sql: include_str!("../sql/events_resolved.sql") },
+    View { name: "orders_resolved", sql: include_str!("../sql/orders_resolved.sql") },
     View { name: "features", sql: include_str!("../sql/features.sql") },
     View { name: "decisions", sql: include_str!("../sql/decisions.sql") },
     View { name: "customer_360", sql: include_str!("../sql/customer_360.sql") },
@@ -493,9 +494,11 @@ pub static TABLES: [Table; TABLE_COUNT] = [
         name: "events",
         store: None,
         topic: topic::SIGNALS,
-        key: 1,
+        // A message id is its source's.
+        key: 2,
         order: Order::Append,
         columns: &[
+            c("source", Kind::Text),
             c("message_id", Kind::Text),
             c("name", Kind::Text),
             c("type", Kind::Text),
@@ -505,7 +508,6 @@ pub static TABLES: [Table; TABLE_COUNT] = [
             c("user_id", Kind::Text),
             c("occurred_at", Kind::Timestamp),
             c("received_at", Kind::Timestamp),
-            c("source", Kind::Text),
             c("product_code", Kind::Text),
             c("sku_code", Kind::Text),
             c("category", Kind::Text),
@@ -634,7 +636,7 @@ mod tests {
             let head = format!("create table {} (", table.store.unwrap_or_default());
             let body =
                 schema.split_once(&head).and_then(|(_, rest)| rest.split_once("\n);")).map(|(body, _)| body).unwrap();
-            for line in body.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            for line in body.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("--")) {
                 let name = line.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default();
                 if !matches!(name, "unique" | "check" | "primary") {
                     assert!(table.column(name).is_some(), "{}.{name} is not served", table.name);

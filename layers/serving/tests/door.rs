@@ -1,11 +1,11 @@
 //! The HTTP door.
 
-use crate::house::{House, MEMBER, bus, change, member};
+use crate::house::{House, MEMBER, bus, change, member, processed, record, until};
 use async_trait::async_trait;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use bus::Bus;
-use model::{IdentityKind, Tokeniser};
+use model::{IdentityKind, Position, Tokeniser, topic};
 use runtime::auth::{Keys, Principal, Role};
 use serde_json::{Value as Json, json};
 use serving::{Config, Serving, router};
@@ -17,7 +17,7 @@ struct OneKey;
 #[async_trait]
 impl Keys for OneKey {
     async fn principal(&self, key: &str) -> Result<Option<Principal>, String> {
-        Ok((key == "k").then(|| Principal { name: "test".to_owned(), role: Role::Reader }))
+        Ok((key == "k").then(|| Principal { id: uuid::Uuid::nil(), name: "test".to_owned(), role: Role::Reader }))
     }
 }
 
@@ -53,8 +53,19 @@ async fn answers_carry_their_as_of() {
     let token = Tokeniser::new(b"secret").identify(IdentityKind::Email, "ann@example.com").unwrap().token;
     let row = json!({"identity_id": MEMBER, "member_id": MEMBER, "kind": "email", "token": token, "strength": "strong", "created_at": "2024-01-01T00:00:00Z"});
     bus.produce(vec![member(1, "active"), change("member_identity", MEMBER, "c", 2, &row)]).await.unwrap();
+    bus.produce(vec![record(topic::CAPTURE_PROGRESS, "", Some(&json!({"lsn": 2, "ts_us": 1})))]).await.unwrap();
     house.settled().await;
+    let asked = runtime::Clock::now(&runtime::SystemClock);
+    processed(&bus).await;
+    for progress in [&house.analytics_progress, &house.profiles_progress] {
+        let as_of = || progress.as_of();
+        until("all is in", || as_of().position.is_some() && as_of().complete_to > Some(asked)).await;
+    }
     let door = door(&house);
+    let complete = |as_of: &str| {
+        let as_of: serving::AsOf = serde_json::from_str(as_of).unwrap();
+        as_of.position == Some(Position::Wal(2).to_string()) && as_of.complete_to > Some(asked)
+    };
     for path in [
         format!("/api/v1/customers/{MEMBER}"),
         "/api/v1/customers/M1".to_owned(),
@@ -62,8 +73,12 @@ async fn answers_carry_their_as_of() {
     ] {
         let (status, body, as_of) = send(&door, "GET", &path, "").await;
         assert_eq!(status, StatusCode::OK, "{path} {body}");
-        assert!(as_of.contains("complete_to") && body.contains("\"as_of\""), "{body}");
+        assert!(complete(&as_of), "{as_of}");
+        let profile: Json = serde_json::from_str(&body).unwrap();
+        assert_eq!(profile["as_of"], serde_json::from_str::<Json>(&as_of).unwrap());
     }
+    let (status, _, as_of) = send(&door, "GET", "/api/v1/customers/nobody", "").await;
+    assert!(status == StatusCode::NOT_FOUND && complete(&as_of), "{status} {as_of}");
     let (status, body, _) = send(&door, "GET", "/api/v1/customers/ann%40example.com?by=email", "").await;
     assert_eq!(status, StatusCode::OK, "{body}");
     let ask = json!({"kind": "email", "value": " Ann@Example.com "}).to_string();
@@ -81,6 +96,12 @@ async fn answers_carry_their_as_of() {
     assert_eq!(serde_json::from_str::<Json>(&as_of).unwrap(), answer["as_of"]);
     let csv = json!({"sql": "select member_no, tier_code from members", "format": "csv"}).to_string();
     assert_eq!(send(&door, "POST", "/api/v1/sql", csv).await.1, "member_no,tier_code\r\nM1,gold\r\n");
+    for (limit, truncated) in [(2, "true"), (3, "false")] {
+        let csv = json!({"sql": "from range(3)", "format": "csv", "limit": limit}).to_string();
+        let request = Request::builder().method("POST").uri("/api/v1/sql").header("authorization", "Bearer k");
+        let response = door.clone().oneshot(request.body(Body::from(csv)).unwrap()).await.unwrap();
+        assert_eq!(response.headers().get("storewide-truncated").unwrap(), truncated);
+    }
     let (status, body, _) = send(&door, "GET", "/api/v1/asof", "").await;
     assert!(status == StatusCode::OK && body.contains("freshness_ms"), "{body}");
     house.stop().await;
@@ -111,9 +132,10 @@ async fn bad_questions_get_clear_problems() {
         ("POST", "/api/v1/sql".into(), String::new(), 400, "serving.bad_request"),
         ("POST", "/api/v1/sql".into(), r#"{"sql":"select 1","extra":1}"#.into(), 400, "serving.bad_request"),
         ("POST", "/api/v1/sql".into(), json!({"sql": "selec"}).to_string(), 422, "serving.query_failed"),
+        ("POST", "/api/v1/sql".into(), json!({"sql": "from checkpoint()"}).to_string(), 403, "serving.not_served"),
         ("POST", "/api/v1/sql".into(), json!({"sql": "drop table members"}).to_string(), 403, "serving.read_only"),
         ("POST", "/api/v1/sql".into(), json!({"sql": "x".repeat(3_000)}).to_string(), 422, "serving.query_failed"),
-        ("POST", "/api/v1/sql".into(), "[".repeat(100_000), 400, "serving.bad_request"),
+        ("POST", "/api/v1/sql".into(), "[".repeat(100_000), 413, "http.body_too_large"),
         (
             "POST",
             "/api/v1/sql".into(),

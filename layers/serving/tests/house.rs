@@ -1,13 +1,15 @@
 //! A small house: a bus, both loops, both stores in folders of their own.
 
-use bus::{Bus, MemoryBus, NewRecord, TopicPartition, TopicSpec};
+use bus::{Bus, MemoryBus, NewRecord, Step, TopicPartition, TopicSpec};
 use engine_duckdb::DuckDb;
 use engine_fjall::{FjallProfiles, Options, Store};
 use model::topic;
 use runtime::{SystemClock, Telemetry};
 use serde_json::{Value as Json, json};
 use serving::tables::{TABLES, VIEWS};
-use serving::{Analytics, Config, Freshness, Limits, Profiles, Progress, Work, run_analytics, run_profiles};
+use serving::{
+    Analytics, Config, Freshness, Limits, Profiles, Progress, ServingError, Work, run_analytics, run_profiles,
+};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +30,37 @@ pub async fn bus() -> Arc<MemoryBus> {
     bus
 }
 
+/// Says that a group has read everything of some topics.
+pub async fn commit_all(bus: &MemoryBus, group: &str, of: impl Fn(&str) -> bool) {
+    let mut consumed = Vec::new();
+    for (name, partitions) in topic::all().into_iter().filter(|(name, _)| of(name)) {
+        for partition in 0..partitions {
+            let at = TopicPartition::new(name.clone(), partition);
+            let high = bus.watermarks(&at).await.unwrap().high;
+            consumed.push((at, high));
+        }
+    }
+    bus.step(Step { group: group.to_owned(), consumed, ..Step::default() }).await.unwrap();
+}
+
+/// Says that processing has taken in all that there is.
+pub async fn processed(bus: &MemoryBus) {
+    let inputs = topic::identify_inputs();
+    commit_all(bus, "processing.identify", |name| inputs.iter().any(|input| input == name)).await;
+    commit_all(bus, "processing.fold", |name| name == topic::SIGNALS).await;
+}
+
+/// Waits until something holds.
+pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..1_500 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("not within 30 s: {what}");
+}
+
 /// Both loops, running.
 pub struct House {
     pub bus: Arc<MemoryBus>,
@@ -37,7 +70,7 @@ pub struct House {
     pub profiles_progress: Arc<Progress>,
     pub freshness: Freshness,
     stop: CancellationToken,
-    loops: Vec<JoinHandle<()>>,
+    loops: Vec<JoinHandle<Result<(), ServingError>>>,
 }
 
 impl House {
@@ -54,7 +87,7 @@ impl House {
         };
         let (columns, documents) = (work(), work());
         let (analytics_progress, profiles_progress) = (Arc::clone(&columns.progress), Arc::clone(&documents.progress));
-        let settings = engine_duckdb::Config { memory_mb: 256, threads: 2, readers: 2 };
+        let settings = engine_duckdb::Config { memory_mb: 256, readers: 2, ..engine_duckdb::Config::default() };
         let analytics = Arc::new(DuckDb::open(&folder.join("analytics"), &settings).unwrap());
         analytics.migrate(&TABLES, &VIEWS).await.unwrap();
         let store = Store::open(&folder.join("bus"), Options::default()).unwrap();
@@ -62,20 +95,29 @@ impl House {
         let columns = run_analytics(columns, analytics.clone(), stop.clone());
         let documents = run_profiles(documents, profiles.clone(), stop.clone());
         let loops = vec![
-            tokio::spawn(async move { columns.await.unwrap() }),
+            tokio::spawn(columns),
             tokio::spawn(async move {
-                documents.await.unwrap();
-                drop(store);
+                let _store = store;
+                documents.await
             }),
         ];
         Self { bus, analytics, analytics_progress, profiles, profiles_progress, freshness, stop, loops }
     }
 
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.stop.cancel();
-        for task in self.loops {
-            task.await.unwrap();
+        for ended in self.ended().await {
+            ended.unwrap();
         }
+    }
+
+    /// How both loops ended.
+    pub async fn ended(&mut self) -> Vec<Result<(), ServingError>> {
+        let mut ended = Vec::new();
+        for task in self.loops.drain(..) {
+            ended.push(tokio::time::timeout(Duration::from_secs(30), task).await.unwrap().unwrap());
+        }
+        ended
     }
 
     /// Waits until both loops have all that the bus has.

@@ -130,3 +130,70 @@ async fn an_emptied_table_empties_profiles() {
     assert_eq!(house.profiles.get(&person).unwrap().unwrap()["orders"].as_array().unwrap().len(), 1);
     house.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guests_orders_go_where_the_contact_goes() {
+    let (bus, folder) = (bus().await, tempfile::tempdir().unwrap());
+    let house = House::start(bus.clone(), folder.path()).await;
+    let guest = |id: &str, placed_at: &str, net: i64| {
+        let row = json!({
+            "order_id": id, "source": "web", "order_no": id, "channel": "web", "contact": "email:tok", "status": "paid",
+            "placed_at": placed_at, "currency": "USD", "units": "1", "net_minor": net, "total_minor": net,
+        });
+        change("sales_order", "email:tok", "c", 3, &row)
+    };
+    let (early, late) = ("018f0000-0000-7000-8000-000000000011", "018f0000-0000-7000-8000-000000000012");
+    let guests = vec![guest(early, "2024-01-01T00:00:00Z", 10), guest(late, "2024-01-03T00:00:00Z", 30)];
+    let returned = json!({
+        "return_id": early, "return_no": "1", "order_id": early, "status": "completed", "currency": "USD", "units": "1", "net_minor": 4,
+    });
+    bus.produce(guests).await.unwrap();
+    bus.produce(vec![
+        member(1, "active"),
+        order(2, Some(MEMBER), 20),
+        change("sales_return", early, "c", 4, &returned),
+    ])
+    .await
+    .unwrap();
+    let person = format!("m:{MEMBER}");
+    let shown = || {
+        let profile = house.profiles.get(&person).unwrap().unwrap();
+        let net = |order: &serde_json::Value| order["net_minor"].as_i64().unwrap();
+        profile["orders"].as_array().unwrap().iter().map(net).collect::<Vec<_>>()
+    };
+    let counted = "select orders, gross_net_minor, returned_minor, returns from customer_360";
+    house.settled().await;
+    assert_eq!((shown(), house.ask(counted).await.as_str()), (vec![20], "[[1,20,0,0]]"));
+    link(&bus, "c:email:tok", &person, 1).await;
+    house.settled().await;
+    assert_eq!((shown(), house.ask(counted).await.as_str()), (vec![30, 20, 10], "[[3,60,4,1]]"));
+    // The link was wrong.
+    link(&bus, "c:email:tok", "c:email:tok", 2).await;
+    house.settled().await;
+    assert_eq!((shown(), house.ask(counted).await.as_str()), (vec![20], "[[1,20,0,0]]"));
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn consents_that_have_expired_are_not_shown() {
+    let (bus, folder) = (bus().await, tempfile::tempdir().unwrap());
+    let house = House::start(bus.clone(), folder.path()).await;
+    let consent = |id: &str, channel: &str, expires_at: Option<&str>| {
+        let row = json!({
+            "consent_id": id, "member_id": MEMBER, "purpose": "marketing", "channel": channel, "status": "granted",
+            "expires_at": expires_at,
+        });
+        change("consent", MEMBER, "c", 3, &row)
+    };
+    bus.produce(vec![
+        member(1, "active"),
+        consent("018f0000-0000-7000-8000-000000000021", "email", None),
+        consent("018f0000-0000-7000-8000-000000000022", "sms", Some("2020-01-01T00:00:00Z")),
+        consent("018f0000-0000-7000-8000-000000000023", "push", Some("2999-01-01T00:00:00Z")),
+    ])
+    .await
+    .unwrap();
+    house.settled().await;
+    assert_eq!(house.ask("select consents from customer_360").await, r#"[["marketing:email,marketing:push"]]"#);
+    house.stop().await;
+}

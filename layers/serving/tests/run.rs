@@ -1,8 +1,8 @@
 //! The loops: everything once, through restarts, in any order.
 
-use crate::house::{House, MEMBER, ORDER, bus, change, event, features, member, order, record};
+use crate::house::{House, MEMBER, ORDER, bus, change, event, features, member, order, processed, record, until};
 use bus::Bus;
-use model::topic;
+use model::{Position, topic};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -21,10 +21,15 @@ async fn records_become_rows_and_profiles_once_through_restarts() {
         assert_eq!(house.ask("select count(*) from members").await, "[[1]]");
         let profile = house.profiles.get("a:1").unwrap().unwrap();
         assert_eq!(profile["features"]["views_24h"], round);
-        let fresh = house.freshness.summary();
-        assert_eq!((fresh.sql.samples, fresh.profile.samples), (51, 1));
-        let as_of = house.analytics_progress.as_of();
-        assert!(as_of.complete_to.is_some() && as_of.lag_records == 0);
+        let samples = || {
+            let fresh = house.freshness.summary();
+            (fresh.sql.samples, fresh.profile.samples)
+        };
+        until("every signal is sampled once", || samples() == (51, 1)).await;
+        let asked = runtime::Clock::now(&runtime::SystemClock);
+        processed(&bus).await;
+        let as_of = || house.analytics_progress.as_of();
+        until("all of now is in", || as_of().complete_to > Some(asked) && as_of().lag_records == 0).await;
         house.stop().await;
     }
 }
@@ -74,6 +79,37 @@ async fn far_behind_it_catches_up_in_batches() {
     let house = House::start(bus.clone(), folder.path()).await;
     house.settled().await;
     assert_eq!(house.ask("select count(*), count(distinct message_id) from events").await, "[[30000,30000]]");
-    assert!(house.ask(&format!("select 1 from events where name = '{}' limit 1", topic::EVENTS)).await == "[]");
+    until("nothing waits", || house.analytics_progress.as_of().lag_records == 0).await;
+    assert_eq!(house.ask("select count(distinct person), count(distinct source) from events").await, "[[1000,1]]");
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_of_another_deployment_is_refused() {
+    let (first, folder) = (bus().await, tempfile::tempdir().unwrap());
+    let house = House::start(first.clone(), folder.path()).await;
+    first.produce(vec![member(1, "active")]).await.unwrap();
+    house.settled().await;
+    house.stop().await;
+    // A new bus, the old stores.
+    let mut house = House::start(bus().await, folder.path()).await;
+    for ended in house.ended().await {
+        assert!(matches!(ended, Err(serving::ServingError::Foreign { .. })), "{ended:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_position_of_an_answer_is_that_of_the_last_write() {
+    let (bus, folder) = (bus().await, tempfile::tempdir().unwrap());
+    let house = House::start(bus.clone(), folder.path()).await;
+    for lsn in [50, 60] {
+        let captured = record(topic::CAPTURE_PROGRESS, "", Some(&json!({"lsn": lsn, "ts_us": 1})));
+        bus.produce(vec![member(lsn, "active"), captured]).await.unwrap();
+        let position = Position::Wal(lsn).to_string();
+        for progress in [&house.analytics_progress, &house.profiles_progress] {
+            until("the write is told", || progress.as_of().position.as_ref() == Some(&position)).await;
+        }
+        assert_eq!(house.ask("select max(_lsn) from members").await, format!("[[{lsn}]]"));
+    }
     house.stop().await;
 }
