@@ -122,6 +122,10 @@ impl Settings {
         listen.health = engines.health.unwrap_or(listen.health);
         let mut postgres: Postgres = config.section("postgres")?;
         postgres.url = engines.pg_url.clone().or(postgres.url);
+        let (serving, duckdb): (serving::Config, engine_duckdb::Config) =
+            (config.section("serving")?, config.section("duckdb")?);
+        serving.validate()?;
+        duckdb.validate()?;
         Ok(Self {
             data,
             listen,
@@ -133,8 +137,8 @@ impl Settings {
             capture: config.section("capture")?,
             gateway: config.section("gateway")?,
             processing: config.section("processing")?,
-            serving: config.section("serving")?,
-            duckdb: config.section("duckdb")?,
+            serving,
+            duckdb,
             decisions: config.section("decisions")?,
         })
     }

@@ -16,13 +16,17 @@ const RATE: u32 = 200;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_is_served_once_whatever_is_killed() {
-    killed(&[]).await;
+    let seed = rand::rng().random();
+    println!("seed {seed}");
+    killed(seed, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_is_served_once_on_postgresql_18_too() {
     let bin_dir = Version::Wheel18.installation().unwrap().bin_dir.display().to_string();
-    killed(&[("STOREWIDE_POSTGRES__BIN_DIR", &bin_dir)]).await;
+    let seed = rand::rng().random();
+    println!("seed {seed}");
+    killed(seed, &[("STOREWIDE_POSTGRES__BIN_DIR", &bin_dir)]).await;
 }
 
 /// Kills in the first seconds of an empty directory, also in the middle of making PostgreSQL's cluster, need no hand.
@@ -46,9 +50,7 @@ async fn a_first_start_may_be_killed_at_any_instant() {
     assert_eq!((&audit["missing"], &audit["extra"], &audit["different"]), (&0.into(), &0.into(), &0.into()), "{audit}");
 }
 
-async fn killed(environment: &[(&str, &str)]) {
-    let seed = rand::rng().random();
-    println!("seed {seed}");
+async fn killed(seed: u64, environment: &[(&str, &str)]) {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
     let mut program = Program::start(environment).await;
     let catalogue = program.stock().await;

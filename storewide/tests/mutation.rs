@@ -259,7 +259,8 @@ async fn settled(client: &storewide::client::Client, question: &str) -> Vec<Vec<
     let (mut before, begin) = (None, Instant::now());
     loop {
         let answer = client.sql(question, None, 50_000).await.unwrap();
-        if answer.as_of.lag_records == 0 && before.as_ref() == Some(&answer.rows) {
+        let behind = answer.as_of.lag_records + answer.as_of.processing_lag_records;
+        if behind == 0 && before.as_ref() == Some(&answer.rows) {
             return answer.rows;
         }
         assert!(begin.elapsed() < SERVED_MAX, "the answer to `{question}` does not come to rest");

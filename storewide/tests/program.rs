@@ -105,7 +105,9 @@ impl Program {
         while let Some(folder) = folders.pop() {
             let note = folder.join("postmaster.pid");
             if let Ok(text) = std::fs::read_to_string(&note) {
-                return rustix::process::Pid::from_raw(text.lines().next()?.parse().ok()?);
+                // A cluster that is being made notes a negative number: no server yet.
+                let pid = text.lines().next()?.parse().ok().filter(|pid| *pid > 0)?;
+                return rustix::process::Pid::from_raw(pid);
             }
             let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
             folders.extend(entries.map(|entry| entry.path()).filter(|path| path.is_dir()));

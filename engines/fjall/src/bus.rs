@@ -67,7 +67,7 @@ impl FjallBus {
                 () = tokio::time::sleep(every) => {}
             }
             if let Err(error) = self.enforce_retention(now_ms()).await {
-                tracing::warn!(target: "storewide::bus", %error, "retention failed; tried again later");
+                tracing::warn!(target: "bus", %error, "retention failed; tried again later");
             }
         }
     }

@@ -49,7 +49,7 @@ pub(crate) fn cut_torn_end(dir: &Path) -> Result<(), StoreError> {
     let file = OpenOptions::new().write(true).open(&path).map_err(io)?;
     file.set_len(cut as u64).and_then(|()| file.sync_all()).map_err(io)?;
     tracing::warn!(
-        target: "storewide::bus",
+        target: "bus",
         journal = %path.display(), at = cut, kept = %kept.display(),
         "the last commit did not reach the disk and was not acknowledged; the journal was cut before it"
     );

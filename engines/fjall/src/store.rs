@@ -61,7 +61,7 @@ impl Shared {
     pub(crate) fn poison(&self, error: &dyn std::fmt::Display) -> BusError {
         let text = format!("a write failed ({error}); nothing is accepted until a restart. Check the disk");
         let text = self.failure.get_or_init(|| text).clone();
-        tracing::error!(target: "storewide::bus", error = text, "the store is poisoned");
+        tracing::error!(target: "bus", error = text, "the store is poisoned");
         if let Some(meter) = self.meter.get() {
             meter.failed(crate::metrics::COMMIT, &text);
         }

@@ -95,7 +95,7 @@ impl Queue {
     pub(crate) fn finish(self) {
         drop(self.sender);
         if self.thread.join().is_err() {
-            tracing::error!(target: "storewide::bus", "the writer panicked");
+            tracing::error!(target: "bus", "the writer panicked");
         }
     }
 }

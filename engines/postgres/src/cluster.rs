@@ -137,7 +137,7 @@ impl Cluster {
                     if self.inner.stopping.load(Ordering::SeqCst) {
                         return Ok(());
                     }
-                    tracing::error!(target: "storewide::oltp", end, "PostgreSQL ended; starting it again");
+                    tracing::error!(target: "oltp", end, "PostgreSQL ended; starting it again");
                     meter.failed(metrics::EXITED, &format!("PostgreSQL ended: {end}"));
                 }
             }
@@ -156,7 +156,7 @@ impl Cluster {
                     up_since = Some(Instant::now());
                 }
                 Err(error) => {
-                    tracing::error!(target: "storewide::oltp", %error, "PostgreSQL does not start; trying again");
+                    tracing::error!(target: "oltp", %error, "PostgreSQL does not start; trying again");
                     meter.failed(metrics::RESTART, &error.to_string());
                 }
             }
@@ -170,7 +170,7 @@ impl Cluster {
         let inner = Arc::clone(&self.inner);
         let stopped = tokio::task::spawn_blocking(move || inner.stop()).await;
         if let Err(error) = stopped {
-            tracing::error!(target: "storewide::oltp", %error, "stopping PostgreSQL failed");
+            tracing::error!(target: "oltp", %error, "stopping PostgreSQL failed");
         }
     }
 
@@ -217,7 +217,7 @@ impl Cluster {
             ) {
                 return Err(PostgresError::Password(self.inner.layout.password.clone()));
             }
-            tracing::trace!(target: "storewide::oltp", reason = describe(&refused), "PostgreSQL is not ready yet");
+            tracing::trace!(target: "oltp", reason = describe(&refused), "PostgreSQL is not ready yet");
             if self.pid().is_none() {
                 let end = self.ended().await;
                 return Err(PostgresError::Start(format!(

@@ -61,7 +61,7 @@ fn sweep(root: &Path) {
         }
         let path = entry.path();
         if let Err(error) = fs::remove_dir_all(&path) {
-            tracing::warn!(target: "storewide::oltp", path = %path.display(), %error, "a half-made cluster cannot be removed yet");
+            tracing::warn!(target: "oltp", path = %path.display(), %error, "a half-made cluster cannot be removed yet");
         }
     }
 }

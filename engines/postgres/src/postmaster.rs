@@ -80,7 +80,7 @@ pub(crate) fn clear_old(data: &Path) -> Result<(), PostgresError> {
     let Ok(text) = fs::read_to_string(&path) else { return Ok(()) };
     let pid = text.lines().next().and_then(|line| line.trim().parse::<i32>().ok()).and_then(Pid::from_raw);
     if let Some(pid) = pid.filter(|pid| runs_here(*pid, data)) {
-        tracing::warn!(target: "storewide::oltp", pid = pid.as_raw_nonzero(), "stopping a PostgreSQL that an earlier run left behind");
+        tracing::warn!(target: "oltp", pid = pid.as_raw_nonzero(), "stopping a PostgreSQL that an earlier run left behind");
         for signal in [Signal::INT, Signal::QUIT] {
             let _ = kill_process(pid, signal);
             if wait_until(FAST_STOP, || !runs_here(pid, data)) {

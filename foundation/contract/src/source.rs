@@ -34,7 +34,7 @@ impl Source {
 /// When `dir` does not exist, or a file is too large or cannot be read.
 pub fn read_folder(dir: &Path, folder: &str) -> Result<Vec<Source>, ContractError> {
     if !dir.is_dir() {
-        return Err(unreadable(dir, "it is no folder"));
+        return Err(unreadable(dir, &"it is no folder"));
     }
     read_files(&dir.join(folder))
 }
@@ -45,13 +45,13 @@ pub(crate) fn read_files(folder: &Path) -> Result<Vec<Source>, ContractError> {
         return Ok(Vec::new());
     }
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(|error| unreadable(folder, error))? {
-        let file = entry.map_err(|error| unreadable(folder, error))?.path();
+    for entry in std::fs::read_dir(folder).map_err(|error| unreadable(folder, &error))? {
+        let file = entry.map_err(|error| unreadable(folder, &error))?.path();
         if file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
             files.push(file);
         }
         if files.len() > FILES_MAX {
-            return Err(unreadable(folder, format!("it holds more than {FILES_MAX} files")));
+            return Err(unreadable(folder, &format!("it holds more than {FILES_MAX} files")));
         }
     }
     files.sort();
@@ -59,15 +59,15 @@ pub(crate) fn read_files(folder: &Path) -> Result<Vec<Source>, ContractError> {
 }
 
 fn read_file(file: &Path) -> Result<Source, ContractError> {
-    let size = std::fs::metadata(file).map_err(|error| unreadable(file, error))?.len();
+    let size = std::fs::metadata(file).map_err(|error| unreadable(file, &error))?.len();
     if size > FILE_BYTES_MAX {
-        return Err(unreadable(file, format!("it is larger than {FILE_BYTES_MAX} bytes")));
+        return Err(unreadable(file, &format!("it is larger than {FILE_BYTES_MAX} bytes")));
     }
-    let text = std::fs::read_to_string(file).map_err(|error| unreadable(file, error))?;
+    let text = std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
     Ok(Source { file: file.display().to_string(), text })
 }
 
-fn unreadable(path: &Path, reason: impl ToString) -> ContractError {
+fn unreadable(path: &Path, reason: &dyn std::fmt::Display) -> ContractError {
     ContractError::Read { file: path.display().to_string(), reason: reason.to_string() }
 }
 

@@ -1,4 +1,4 @@
-//! Topics of the bus: names, partitions and retention, in one place.
+//! Topics of the bus, and the groups whose place in them others ask for: names and partitions, in one place.
 
 /// Partitions of `derived.signals`: the virtual shards of processing. Fixed for the life of a deployment.
 pub const SHARDS: i32 = 64;
@@ -29,6 +29,11 @@ pub const COHORTS: &str = "derived.cohorts";
 pub const INTENTS: &str = "derived.intents";
 /// Who a trace belongs to.
 pub const IDENTITY: &str = "derived.identity";
+
+/// Group of processing's first stage, which finds the person of a signal.
+pub const IDENTIFY_GROUP: &str = "processing.identify";
+/// Group of processing's second stage, the fold, which reads what the first one writes.
+pub const FOLD_GROUP: &str = "processing.fold";
 
 /// Tables of the store that are captured, in the order in which a reader that wants parents first should take them.
 pub const CRM_TABLES: [&str; 20] = [

@@ -247,7 +247,10 @@ mod tests {
         };
         let after = json!({"id": 1, "member_id": "00"}).as_object().cloned();
         let unchanged = vec![text("q\"uote")];
-        assert_eq!(change, Change { before: None, after, unchanged, omitted: Vec::new(), op: Op::Update, source, ts_us: 42 });
+        assert_eq!(
+            change,
+            Change { before: None, after, unchanged, omitted: Vec::new(), op: Op::Update, source, ts_us: 42 }
+        );
     }
 
     #[test]

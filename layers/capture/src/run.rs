@@ -43,7 +43,7 @@ impl Context {
     pub(crate) fn note_oversize(&self, table: &Table, oversize: bool) {
         if oversize {
             let text = format!("a row of {} is too large for the bus; its large values were left out", table.name);
-            tracing::warn!(target: "storewide::capture", "{text}");
+            tracing::warn!(target: "capture", "{text}");
             self.meter.failed(metrics::OVERSIZE, &text);
         }
     }
@@ -74,7 +74,7 @@ pub async fn run(
             Ok(()) => return Ok(()),
             Err(error) if !error.is_retryable() => return Err(error),
             Err(error) => {
-                tracing::warn!(target: "storewide::capture", %error, "capture was interrupted; it goes on by itself");
+                tracing::warn!(target: "capture", %error, "capture was interrupted; it goes on by itself");
                 context.meter.failed(metrics::SESSION, &error.to_string());
             }
         }
@@ -99,7 +99,7 @@ async fn session(context: &mut Context, started: &mut bool, stop: &CancellationT
         stream = Stream::open(context, &control, stored) => stream?,
     };
     let result = stream.run(stop).await;
-    tracing::debug!(target: "storewide::capture", lsn = stream.position().lsn, "the stream ended");
+    tracing::debug!(target: "capture", lsn = stream.position().lsn, "the stream ended");
     result
 }
 
@@ -156,7 +156,7 @@ fn heed(context: &Context, findings: Vec<Finding>, running: bool) -> Result<(), 
         return Err(CaptureError::Lint(findings));
     }
     let text = lint::report(&findings);
-    tracing::error!(target: "storewide::capture", "{text}");
+    tracing::error!(target: "capture", "{text}");
     context.meter.failed(metrics::LINT, &text);
     Ok(())
 }

@@ -31,7 +31,7 @@ pub(crate) async fn take(
     published: &Published,
     reason: Reason,
 ) -> Result<Stored, CaptureError> {
-    tracing::info!(target: "storewide::capture", reason = reason.text(), "taking a snapshot");
+    tracing::info!(target: "capture", reason = reason.text(), "taking a snapshot");
     // First, since PostgreSQL refuses it for as long as it takes the slot for busy; and a slot that waits holds back the log.
     if server.has_slot() {
         control.execute("select pg_drop_replication_slot($1)", &[&context.config.slot]).await?;
@@ -69,7 +69,7 @@ pub(crate) async fn take(
     }
     reader.batch_execute("commit").await?;
     writer.finish(&stored, published).await?;
-    tracing::info!(target: "storewide::capture", rows = writer.rows, "the snapshot is complete");
+    tracing::info!(target: "capture", rows = writer.rows, "the snapshot is complete");
     Ok(stored)
 }
 
@@ -93,7 +93,7 @@ async fn announce(context: &Context, reason: Reason) -> Result<(), CaptureError>
     }
     if reason.is_gap() {
         let text = format!("changes may be missing on the bus: {}; taking a new snapshot", reason.text());
-        tracing::error!(target: "storewide::capture", "{text}");
+        tracing::error!(target: "capture", "{text}");
         context.meter.failed(metrics::GAP, &text);
     }
     context.bus.step(step).await?;

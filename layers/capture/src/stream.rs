@@ -265,7 +265,7 @@ impl<'a> Stream<'a> {
         let Context { config, meter, bus, .. } = self.context;
         self.control.batch_execute("select pg_logical_emit_message(false, 'storewide.heartbeat', '')").await?;
         if let Some(text) = slot::risk(self.control, &config.slot).await? {
-            tracing::error!(target: "storewide::capture", "{text}");
+            tracing::error!(target: "capture", "{text}");
             meter.failed(metrics::SLOT_AT_RISK, &text);
         }
         let published = publication::inspect(self.control, config).await?.published;
@@ -286,7 +286,7 @@ impl<'a> Stream<'a> {
         }
         let ended = tokio::time::timeout(LAST_FEEDBACK, self.client.shutdown()).await;
         if !matches!(ended, Ok(Ok(()))) {
-            tracing::debug!(target: "storewide::capture", "the replication connection did not end in order");
+            tracing::debug!(target: "capture", "the replication connection did not end in order");
         }
         Ok(())
     }

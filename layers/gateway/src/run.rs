@@ -172,7 +172,7 @@ impl Gateway {
     /// Follows the write keys on the bus until told to stop: reads them from the start, then waits for changes.
     ///
     /// # Errors
-    /// When the bus is closed for good. Other failures are retried.
+    /// When the bus is closed, or can do no more, for good. Other failures are retried.
     pub async fn follow_write_keys(&self, stop: CancellationToken) -> Result<(), Error> {
         let mut next = BTreeMap::new();
         let mut pause = PAUSE_MIN;
@@ -187,7 +187,7 @@ impl Gateway {
                     continue;
                 }
                 Err(BusError::Closed) if stop.is_cancelled() => return Ok(()),
-                Err(error @ BusError::Closed) => return Err(error.into()),
+                Err(error @ (BusError::Closed | BusError::Poisoned(_))) => return Err(error.into()),
                 // Capture makes the topic when it starts.
                 Err(BusError::UnknownTopic(_)) => {}
                 Err(error) => {

@@ -24,4 +24,4 @@ fn time(micros: i64) -> model::Timestamp {
     model::Timestamp::from_microsecond(micros).unwrap_or(nearest)
 }
 
-pub use run::{FOLD_GROUP, IDENTIFY_GROUP, run};
+pub use run::run;

@@ -9,18 +9,13 @@ use async_trait::async_trait;
 use bus::limits::MAX_CALL_BYTES;
 use bus::{Bus, BusError, Group, NewRecord, Record, StateChange, Step, TopicPartition};
 use contract::Definitions;
-use model::topic;
+use model::topic::{self, FOLD_GROUP, IDENTIFY_GROUP};
 use runtime::{Clock, Meter};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-
-/// Consumer group of the stage `identify`.
-pub const IDENTIFY_GROUP: &str = "processing.identify";
-/// Consumer group of the stage `fold`.
-pub const FOLD_GROUP: &str = "processing.fold";
 
 /// Longest wait for records; heartbeats and timers must not wait longer.
 const IDLE: Duration = Duration::from_millis(200);

@@ -2,13 +2,9 @@
 
 use crate::ServingError;
 use bus::{Bus, TopicPartition};
+use model::topic::{FOLD_GROUP, IDENTIFY_GROUP};
 use model::{Timestamp, topic};
 use std::time::{Duration, Instant};
-
-/// The group of processing's first stage.
-pub const IDENTIFY_GROUP: &str = "processing.identify";
-/// The group of processing's fold, which reads what the first stage writes.
-pub const FOLD_GROUP: &str = "processing.fold";
 
 /// Time between two looks: one asks for each partition that processing reads.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);

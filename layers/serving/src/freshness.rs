@@ -1,8 +1,8 @@
 //! Freshness: how long signals take to be served, and reads that wait for a write.
 
-use crate::backlog::{FOLD_GROUP, IDENTIFY_GROUP};
 use crate::{Progress, ServingError, mapping};
 use bus::{Bus, TopicPartition};
+use model::topic::{FOLD_GROUP, IDENTIFY_GROUP};
 use model::{Position, topic};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Samples kept of each kind: the recent past.
-const SAMPLES: usize = 50_000;
+const SAMPLES: usize = 200_000;
 /// Time between two looks at what a group has committed; the bus tells nobody.
 const LOOK_AGAIN: Duration = Duration::from_millis(3);
 

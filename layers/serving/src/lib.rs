@@ -24,7 +24,6 @@ pub mod tables;
 pub mod value;
 
 pub use analytics::{Analytics, Limits, QueryColumn, QueryResult};
-pub use backlog::{FOLD_GROUP, IDENTIFY_GROUP};
 pub use batch::Batch;
 pub use config::Config;
 pub use error::ServingError;

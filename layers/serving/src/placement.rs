@@ -153,18 +153,8 @@ fn writes(rows: &Rows<'_>) -> Pairs {
             put(document(&person, "points", &[&id]), &rows.picked(&["balance", "updated_at"]));
         }
         "orders" => {
-            let Some(id) = rows.text("order_id") else { return puts };
-            let (when, picked) = (rows.latest_first("placed_at"), rows.picked(&ORDER));
-            // As processing pins it: a guest's order belongs to its contact or device, and goes where they go.
-            let contact = || rows.text("contact").map(|contact| format!("c:{contact}"));
-            let device = || rows.text("anonymous_id").map(|device| format!("a:{device}"));
-            match member() {
-                Some(person) => put(document(&person, "order", &[&when, &id]), &picked),
-                None => match contact().or_else(device) {
-                    Some(trace) => put(guest_order(&trace, &[&when, &id]), &picked),
-                    None => return puts,
-                },
-            }
+            let Some(place) = place_of_order(rows, member()) else { return puts };
+            put(place, &rows.picked(&ORDER));
         }
         "recommendations" => {
             let (Some(person), Some(id)) = (person(), rows.text("recommendation_id")) else { return puts };
@@ -194,6 +184,17 @@ fn writes(rows: &Rows<'_>) -> Pairs {
         _ => {}
     }
     puts
+}
+
+/// As processing pins it: a guest's order belongs to its contact or device, and goes where they go.
+fn place_of_order(rows: &Rows<'_>, member: Option<String>) -> Option<Vec<u8>> {
+    let (id, when) = (rows.text("order_id")?, rows.latest_first("placed_at"));
+    if let Some(person) = member {
+        return Some(document(&person, "order", &[&when, &id]));
+    }
+    let contact = rows.text("contact").map(|contact| format!("c:{contact}"));
+    let trace = contact.or_else(|| rows.text("anonymous_id").map(|device| format!("a:{device}")))?;
+    Some(guest_order(&trace, &[&when, &id]))
 }
 
 const MEMBER: [&str; 11] = [

@@ -38,7 +38,7 @@ pub struct Work {
 /// Keeps the analytics up with the bus until told to stop. Failures of the bus or the store are retried.
 ///
 /// # Errors
-/// When the bus is closed before the stop, or is not the one that the store was filled from.
+/// When the bus is closed before the stop, can do no more, or is not the one that the store was filled from.
 pub async fn run_analytics(
     work: Work,
     analytics: Arc<dyn Analytics>,
@@ -51,7 +51,7 @@ pub async fn run_analytics(
 /// Keeps the profiles up with the bus until told to stop. Failures of the bus or the store are retried.
 ///
 /// # Errors
-/// When the bus is closed before the stop, or is not the one that the store was filled from.
+/// When the bus is closed before the stop, can do no more, or is not the one that the store was filled from.
 pub async fn run_profiles(work: Work, profiles: Profiles, stop: CancellationToken) -> Result<(), ServingError> {
     let mut topics = tables::topics();
     topics.retain(|(name, _)| placement::topics().any(|topic| topic == name));
@@ -87,7 +87,9 @@ async fn keep_up(
         };
         match outcome {
             Err(ServingError::Bus(BusError::Closed)) if stop.is_cancelled() => return Ok(()),
-            Err(error @ (ServingError::Bus(BusError::Closed) | ServingError::Foreign { .. })) => return Err(error),
+            Err(
+                error @ (ServingError::Bus(BusError::Closed | BusError::Poisoned(_)) | ServingError::Foreign { .. }),
+            ) => return Err(error),
             Err(error) => {
                 tracing::warn!(target: "serving", %error, shape = ?sink.shape(), pause_ms = pause.as_millis(), "will retry");
                 work.meter.failed(sink.kind(), &error.to_string());

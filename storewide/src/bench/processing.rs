@@ -55,7 +55,7 @@ async fn work(path: PathBuf, signals: u64) -> Result<f64> {
         tasks.stop_of(Layer::Processing),
     );
     tasks.spawn(Layer::Processing, "fold", processing);
-    for (name, group) in [(topic::EVENTS, processing::IDENTIFY_GROUP), (topic::SIGNALS, processing::FOLD_GROUP)] {
+    for (name, group) in [(topic::EVENTS, topic::IDENTIFY_GROUP), (topic::SIGNALS, topic::FOLD_GROUP)] {
         finished(bus.as_ref(), name, group).await?;
     }
     let seconds = begin.elapsed().as_secs_f64();

@@ -8,6 +8,7 @@ use crate::client::{Answer, Client};
 use anyhow::Result;
 use runtime::config::Config;
 use serde_json::Value;
+use serving::http::TRUNCATED;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -26,7 +27,7 @@ async fn answer(options: &Sql, client: &Client) -> Result<()> {
     match format {
         Format::Csv => {
             let answer = client.sql_as("csv", query, at_least.as_deref(), *limit).await?;
-            let truncated = answer.headers().contains_key("x-storewide-truncated");
+            let truncated = answer.headers().get(TRUNCATED).is_some_and(|truncated| truncated == "true");
             print(answer.text().await?.trim_end_matches("\r\n"))?;
             if truncated {
                 eprintln!("only the first {limit} rows: more were left out (--limit)");
