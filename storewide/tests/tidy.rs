@@ -1,8 +1,9 @@
 //! The house keeps its own rules: directions of dependencies, ceilings of files and functions, headers, names.
 
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
-use std::collections::BTreeMap;
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use syn::visit::{self, Visit};
 
 const FILE_LINES_MAX: usize = 800;
@@ -26,23 +27,58 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
+/// What `cargo metadata` says of the workspace, as far as it is asked here. (The crate for it would switch a feature of serde_json
+/// on in tests only, and everything above it would be built twice.)
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    manifest_path: PathBuf,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    /// None for what the library itself needs.
+    kind: Option<String>,
+}
+
+impl Package {
+    fn needs(&self) -> impl Iterator<Item = &str> {
+        self.dependencies
+            .iter()
+            .filter(|dependency| dependency.kind.is_none())
+            .map(|dependency| dependency.name.as_str())
+    }
+}
+
 fn metadata() -> Metadata {
-    MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().unwrap()
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"]).arg(root().join("Cargo.toml"));
+    let output = cargo.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// The floor of the house that a package stands on, by its folder.
 fn floor(package: &Package) -> String {
-    let path = package.manifest_path.strip_prefix(root().to_str().unwrap()).unwrap().as_str().replace('\\', "/");
-    path.split('/').next().unwrap().to_owned()
+    let path = package.manifest_path.strip_prefix(root().canonicalize().unwrap()).unwrap();
+    path.components().next().unwrap().as_os_str().to_str().unwrap().to_owned()
 }
 
 fn edges(metadata: &Metadata) -> Vec<(String, String, String, String)> {
-    let floors: BTreeMap<_, _> = metadata.packages.iter().map(|p| (p.name.to_string(), floor(p))).collect();
+    let floors: BTreeMap<_, _> =
+        metadata.packages.iter().map(|package| (package.name.as_str(), floor(package))).collect();
     let mut edges = Vec::new();
     for package in &metadata.packages {
-        for dependency in package.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal) {
-            if let Some(to) = floors.get(&dependency.name) {
-                edges.push((package.name.to_string(), floor(package), dependency.name.clone(), to.clone()));
+        for needed in package.needs() {
+            if let Some(to) = floors.get(needed) {
+                edges.push((package.name.clone(), floor(package), needed.to_owned(), to.clone()));
             }
         }
     }
@@ -71,14 +107,30 @@ fn dependencies_point_down() {
 #[test]
 fn drivers_stay_in_their_crates() {
     for package in &metadata().packages {
-        for dependency in package.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal) {
-            if let Some((driver, homes)) = DRIVERS.iter().find(|(driver, _)| *driver == dependency.name) {
+        for needed in package.needs() {
+            if let Some((driver, homes)) = DRIVERS.iter().find(|(driver, _)| *driver == needed) {
                 assert!(homes.contains(&package.name.as_str()), "{} must not use the driver {driver}", package.name);
             }
-            let anyhow_elsewhere = dependency.name == "anyhow" && package.name.as_str() != "storewide";
+            let anyhow_elsewhere = needed == "anyhow" && package.name != "storewide";
             assert!(!anyhow_elsewhere, "{}: anyhow is for the binary only", package.name);
         }
     }
+}
+
+/// Running and testing share one build: no test switches a feature on in what the program uses.
+#[test]
+fn tests_switch_nothing_on() {
+    let packages = |edges: &str| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["tree", "--workspace", "--offline", "--prefix", "none", "--format", "{p} {f}", "--edges", edges]);
+        let output = cargo.current_dir(root()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let lines = String::from_utf8(output.stdout).unwrap();
+        lines.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect::<BTreeSet<_>>()
+    };
+    let (running, testing) = (packages("normal,build"), packages("normal,build,dev"));
+    let twice: Vec<_> = running.difference(&testing).collect();
+    assert!(twice.is_empty(), "built a second time for the tests, with other features: {twice:?}");
 }
 
 fn rust_files() -> Vec<PathBuf> {

@@ -46,6 +46,9 @@ pub struct Crowd {
     catalogue: Catalogue,
     rng: ChaCha8Rng,
     visitors: Vec<Visitor>,
+    /// Households that are not shopping now. Each makes one visit at a time: if it shopped in many places at once, it would
+    /// always have bought something just now, and never leave a cart behind.
+    away: Vec<i64>,
     purchases: Vec<PutOrder>,
     next: u64,
 }
@@ -56,6 +59,7 @@ impl Crowd {
     pub fn new(run: &str, seed: u64, size: usize, catalogue: Catalogue) -> Self {
         let mut crowd = Self {
             run: run.to_owned(),
+            away: catalogue.households.clone(),
             catalogue,
             rng: ChaCha8Rng::seed_from_u64(seed),
             visitors: Vec::with_capacity(size),
@@ -115,6 +119,7 @@ impl Crowd {
         // The end of the visit: buy online, buy at a till, or leave.
         let fate = self.rng.random_range(0..10);
         let leaver = std::mem::replace(visitor, self.arrive());
+        self.away.extend(leaver.household);
         match (leaver.cart.is_empty(), fate) {
             (false, 0..=3) => self.buy(&leaver, "ecom", now),
             (false, 4) => self.buy(&leaver, "pos", now),
@@ -124,10 +129,12 @@ impl Crowd {
 
     fn arrive(&mut self) -> Visitor {
         let number = self.number();
-        let member = self.rng.random_bool(0.6);
+        let member = !self.away.is_empty() && self.rng.random_bool(0.6);
+        let household =
+            member.then(|| self.rng.random_range(0..self.away.len())).map(|place| self.away.swap_remove(place));
         Visitor {
             anonymous_id: format!("{}-v{number}", self.run),
-            household: if member { self.catalogue.households.choose(&mut self.rng).copied() } else { None },
+            household,
             known: false,
             views_left: self.rng.random_range(2..12),
             cart: Vec::new(),
