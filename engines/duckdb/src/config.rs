@@ -11,7 +11,8 @@ pub struct Config {
     pub memory_mb: u32,
     /// Disk that queries may spill to, MiB. Default 4,096.
     pub scratch_mb: u32,
-    /// Threads of all queries together. Default 2.
+    /// Threads of all queries together. Default half of the cores, at least 1: the doors and the fold need the others, and a
+    /// small commit is slower on two threads than on one.
     pub threads: u16,
     /// Queries that run side by side; others wait. Default 4.
     pub readers: usize,
@@ -19,7 +20,9 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { memory_mb: 512, scratch_mb: 4_096, threads: 2, readers: 4 }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = u16::try_from((cores / 2).clamp(1, PARALLEL_MAX)).unwrap_or(1);
+        Self { memory_mb: 512, scratch_mb: 4_096, threads, readers: 4 }
     }
 }
 
