@@ -13,9 +13,11 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
 use model::Position;
-use oltp::{Command, Context, Done, Effect, Entity, OltpError};
+use oltp::command::Kind;
+use oltp::{Command, Context, Done, Effect, OltpError};
 use runtime::Problem;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -33,7 +35,7 @@ const BATCH_KEY_MAX: usize = KEY_MAX - 24;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BatchLine {
-    /// store, product, sku, member, order or return.
+    /// store, product, sku, member, order, return or any other kind: the names of the schemas of their bodies tell.
     #[serde(rename = "type")]
     #[schema(example = "order")]
     noun: String,
@@ -62,6 +64,10 @@ pub(crate) struct LineResult {
     /// Whether this is the first answer again.
     #[serde(skip_serializing_if = "Option::is_none")]
     repeated: Option<bool>,
+    /// What an action found or made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    result: Option<Value>,
     /// Why nothing was done.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -102,7 +108,7 @@ pub(crate) struct BatchQuery {
 /// A line that was read, before it is run.
 struct Read {
     line: u64,
-    parsed: Result<(Entity, Context, Command), Problem>,
+    parsed: Result<(&'static Kind, Context, Command), Problem>,
 }
 
 /// Why no more lines are read.
@@ -231,13 +237,13 @@ impl Batch {
         size
     }
 
-    fn parse(&self, text: &[u8]) -> Result<(Entity, Context, Command), Problem> {
+    fn parse(&self, text: &[u8]) -> Result<(&'static Kind, Context, Command), Problem> {
         let line: BatchLine = parse(text, "")?;
         let refuse = |pointer: &str, detail: &str| {
             Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "access.invalid_body", detail).at(pointer)
         };
-        let entity = kind::of_line(&line.noun)
-            .ok_or_else(|| refuse("/type", "the type is one of store, product, sku, member, order, return"))?;
+        let kind =
+            Kind::named(&line.noun).ok_or_else(|| refuse("/type", &format!("the type is one of {}", kind::names())))?;
         let key = match (line.idempotency_key, &self.context.idempotency_key) {
             (Some(key), _) => {
                 check_key(&key).map_err(|rule| refuse("/idempotency_key", &format!("an idempotency key {rule}")))?;
@@ -246,8 +252,8 @@ impl Batch {
             (None, Some(batch)) => Some(format!("{batch}/{}", self.line)),
             (None, None) => None,
         };
-        let command = kind::command(entity, line.body.get().as_bytes(), "/body")?;
-        Ok((entity, Context { idempotency_key: key, ..self.context.clone() }, command))
+        let command = kind::command(kind, line.body.get().as_bytes(), "/body")?;
+        Ok((kind, Context { idempotency_key: key, ..self.context.clone() }, command))
     }
 
     /// Runs a chunk and writes its answers, in the order of the lines.
@@ -258,9 +264,9 @@ impl Batch {
         for Read { line, parsed } in chunk {
             read.push((
                 line,
-                parsed.map(|(entity, context, command)| {
+                parsed.map(|(kind, context, command)| {
                     commands.push((context, command));
-                    entity
+                    kind
                 }),
             ));
         }
@@ -268,8 +274,8 @@ impl Batch {
         let outcomes = if count == 0 { Vec::new() } else { self.commit(commands).await };
         let mut outcomes = outcomes.into_iter();
         for (line, parsed) in read {
-            let outcome = parsed.and_then(|entity| match outcomes.next() {
-                Some(Ok(done)) => Ok((entity, done)),
+            let outcome = parsed.and_then(|kind| match outcomes.next() {
+                Some(Ok(done)) => Ok((kind, done)),
                 Some(Err(error)) => Err(error::of_store(&error, "/body")),
                 None => Err(error::of_store(&OltpError::Internal("no answer".to_owned()), "")),
             });
@@ -298,24 +304,25 @@ impl Batch {
         outcomes
     }
 
-    fn say(&mut self, line: u64, outcome: Result<(Entity, Done), Problem>, answer: &mut Vec<u8>) {
+    fn say(&mut self, line: u64, outcome: Result<(&'static Kind, Done), Problem>, answer: &mut Vec<u8>) {
         self.answered += 1;
         let result = match outcome {
-            Ok((entity, done)) => {
-                self.door.meter.handled(entity.name(), 1);
+            Ok((kind, done)) => {
+                self.door.meter.handled(kind.noun, 1);
                 if done.repeated {
                     self.door.meter.count(metrics::REPEATED, 1);
                 }
                 if self.results == Results::Failed {
                     return;
                 }
-                let status = records::status_of(done.effect).as_u16();
+                let status = records::status_of(kind, done.effect).as_u16();
                 LineResult {
                     line,
                     status,
                     id: Some(done.id),
                     effect: Some(done.effect),
                     repeated: Some(done.repeated),
+                    result: done.result,
                     problem: None,
                 }
             }
@@ -328,6 +335,7 @@ impl Batch {
                     id: None,
                     effect: None,
                     repeated: None,
+                    result: None,
                     problem: Some(problem),
                 }
             }

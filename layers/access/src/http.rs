@@ -10,6 +10,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
+use oltp::command::KINDS;
 use oltp::{Entity, Oltp};
 use runtime::auth::{Guard, Keys, Role, require};
 use runtime::{Meter, Problem};
@@ -57,14 +58,16 @@ pub fn router(access: Access) -> Router {
         openapi,
     });
     let (mut readers, mut writers) = (Router::new(), Router::new().route("/api/v1/batch", post(batch::post)));
-    for entity in Entity::ALL {
-        let path = format!("/api/v1/{}", kind::path(entity));
+    for kind in KINDS {
         writers = writers.route(
-            &path,
+            &format!("/api/v1/{}", kind.path),
             post(move |State(door): State<Arc<Door>>, caller: Caller, headers: HeaderMap, body: Body| async move {
-                records::put(&door, entity, &caller, &headers, body).await
+                records::put(&door, kind, &caller, &headers, body).await
             }),
         );
+    }
+    for entity in Entity::ALL {
+        let path = format!("/api/v1/{}", kind::path(entity));
         readers =
             readers
                 .route(

@@ -1,10 +1,11 @@
-//! The kinds of records that the door takes, and how a body becomes a command.
+//! The kinds that the door takes and gives, and how a body becomes a command.
 
-use crate::reason::parse;
-use oltp::{Command, Entity};
+use crate::reason::parse_as;
+use oltp::Entity;
+use oltp::command::{Command, KINDS, Kind};
 use runtime::Problem;
 
-/// The noun of a kind in paths.
+/// The noun of a kind of record in paths.
 pub(crate) const fn path(entity: Entity) -> &'static str {
     match entity {
         Entity::Store => "stores",
@@ -16,19 +17,12 @@ pub(crate) const fn path(entity: Entity) -> &'static str {
     }
 }
 
-/// The kind that a line's `type` names.
-pub(crate) fn of_line(noun: &str) -> Option<Entity> {
-    Entity::ALL.into_iter().find(|entity| entity.name() == noun)
+/// The names of all kinds, for whoever named another.
+pub(crate) fn names() -> String {
+    KINDS.iter().map(|kind| kind.noun).collect::<Vec<_>>().join(", ")
 }
 
-/// Reads a body as the command that writes a record of a kind. `prefix` is where the body stands in the request.
-pub(crate) fn command(entity: Entity, body: &[u8], prefix: &str) -> Result<Command, Problem> {
-    Ok(match entity {
-        Entity::Store => Command::Store(parse(body, prefix)?),
-        Entity::Product => Command::Product(parse(body, prefix)?),
-        Entity::Sku => Command::Sku(parse(body, prefix)?),
-        Entity::Member => Command::Member(parse(body, prefix)?),
-        Entity::Order => Command::Order(parse(body, prefix)?),
-        Entity::Return => Command::Return(parse(body, prefix)?),
-    })
+/// Reads a body as a command of a kind. `prefix` is where the body stands in the request.
+pub(crate) fn command(kind: &'static Kind, body: &[u8], prefix: &str) -> Result<Command, Problem> {
+    parse_as(kind, body, prefix)
 }

@@ -5,10 +5,7 @@ use crate::keys::{MadeKey, NewKey, Opens};
 use crate::kind;
 use crate::records::Written;
 use oltp::Entity;
-use oltp::command::{
-    ConsentValue, Effect, IdentityValue, OrderLineValue, PaymentValue, PutMember, PutOrder, PutProduct, PutReturn,
-    PutSku, PutStore, ReturnLineValue,
-};
+use oltp::command::{Effect, KINDS, Kind};
 use oltp::read::PAGE_MAX;
 use serde_json::{Value, json};
 use utoipa::OpenApi as _;
@@ -34,27 +31,7 @@ then wait until they have seen the write.\n\n\
 Errors are problem documents (RFC 9457) with a stable `code`, whether to `retry`, and a JSON `pointer` to the field.";
 
 #[derive(utoipa::OpenApi)]
-#[openapi(components(schemas(
-    PutStore,
-    PutProduct,
-    PutSku,
-    PutMember,
-    PutOrder,
-    PutReturn,
-    OrderLineValue,
-    PaymentValue,
-    ReturnLineValue,
-    IdentityValue,
-    ConsentValue,
-    Effect,
-    Written,
-    BatchLine,
-    LineResult,
-    Summary,
-    NewKey,
-    MadeKey,
-    Opens
-)))]
+#[openapi(components(schemas(Effect, Written, BatchLine, LineResult, Summary, NewKey, MadeKey, Opens)))]
 struct Schemas;
 
 /// The document of this layer's doors; merge it with others' by [`OpenApi::merge`].
@@ -73,9 +50,14 @@ pub fn openapi() -> OpenApi {
     components.schemas.insert("Problem".to_owned(), problem_schema());
     components.schemas.insert("Record".to_owned(), record_schema());
     components.schemas.insert("Page".to_owned(), page_schema());
+    for kind in KINDS {
+        let mut schemas = Vec::new();
+        (kind.schemas)(&mut schemas);
+        document.components.get_or_insert_default().schemas.extend(schemas);
+        add(&mut document, &format!("/api/v1/{}", kind.path), HttpMethod::Post, put(kind));
+    }
     for entity in Entity::ALL {
         let path = format!("/api/v1/{}", kind::path(entity));
-        add(&mut document, &path, HttpMethod::Post, put(entity));
         add(&mut document, &path, HttpMethod::Get, list(entity));
         add(&mut document, &format!("{path}/{{id}}"), HttpMethod::Get, get(entity));
     }
@@ -127,20 +109,20 @@ fn operation(tag: &str, id: &str, summary: &str, problems: &[&str]) -> Operation
     operation
 }
 
-fn put(entity: Entity) -> Operation {
-    let noun = entity.name();
+fn put(kind: &Kind) -> Operation {
     let problems = ["400", "401", "403", "408", "409", "413", "415", "422", "503"];
-    let (schema, example) = body_of(entity);
-    let mut operation = operation(
-        kind::path(entity),
-        &format!("{noun}_put"),
-        &format!("Create or update {} {noun}", article(entity)),
-        &problems,
-    )
-    .request_body(Some(body(JSON, schema, &example)))
-    .response("201", written("Created"))
-    .response("200", written("Updated, or unchanged because it was so already or the update was older"));
-    for header in write_headers() {
+    let tag = kind.path.split('/').next().unwrap_or(kind.path);
+    let id = if kind.action { kind.noun.to_owned() } else { format!("{}_put", kind.noun) };
+    let mut operation =
+        operation(tag, &id, kind.about, &problems).request_body(Some(body(JSON, &(kind.schema)(), &(kind.example)())));
+    operation = if kind.action {
+        operation.response("200", written("Done"))
+    } else {
+        operation
+            .response("201", written("Created"))
+            .response("200", written("Updated, or unchanged because it was so already or the update was older"))
+    };
+    for header in write_headers(kind.action) {
         operation = operation.parameter(header);
     }
     operation.build()
@@ -201,10 +183,8 @@ fn list(entity: Entity) -> Operation {
 }
 
 fn batch() -> Operation {
-    let lines: Vec<String> = [Entity::Store, Entity::Product, Entity::Sku]
-        .into_iter()
-        .map(|entity| json!({"type": entity.name(), "body": body_of(entity).1}).to_string())
-        .collect();
+    let line = |kind: &Kind| json!({"type": kind.noun, "body": (kind.example)()}).to_string();
+    let lines: Vec<String> = KINDS.iter().take(3).map(line).collect();
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("LineResult"))).build();
     let mut operation = operation("batch", "batch", "Write many records, as lines", &["400", "401", "403", "415", "503"])
         .description(Some(
@@ -215,7 +195,7 @@ fn batch() -> Operation {
         .parameter(parameter("results", ParameterIn::Query, "all (default), or failed for the lines that failed only", Type::String))
         .request_body(Some(body(LINES, "BatchLine", &Value::String(lines.join("\n")))))
         .response("200", ResponseBuilder::new().description("A LineResult for each line, then a Summary").content(LINES, content).build());
-    for header in write_headers() {
+    for header in write_headers(false) {
         operation = operation.parameter(header);
     }
     operation.build()
@@ -240,16 +220,16 @@ const fn article(entity: Entity) -> &'static str {
     }
 }
 
-fn write_headers() -> [Parameter; 3] {
-    let header = |name, text| {
-        ParameterBuilder::from(parameter(name, ParameterIn::Header, text, Type::String))
-            .required(Required::False)
-            .build()
+/// The headers of writes. Actions are done each time they come, so that they need a key.
+fn write_headers(keyed: bool) -> [Parameter; 3] {
+    let header = |name, text, required| {
+        ParameterBuilder::from(parameter(name, ParameterIn::Header, text, Type::String)).required(required).build()
     };
+    let key = if keyed { Required::True } else { Required::False };
     [
-        header("Idempotency-Key", "1 to 255 visible characters; a repeat gets the first answer"),
-        header("X-Reason", "Why, for the audit log"),
-        header("X-Request-Id", "Your id of the request, for logs and the audit log"),
+        header("Idempotency-Key", "1 to 255 visible characters; a repeat gets the first answer", key),
+        header("X-Reason", "Why, for the audit log", Required::False),
+        header("X-Request-Id", "Your id of the request, for logs and the audit log", Required::False),
     ]
 }
 
@@ -350,40 +330,4 @@ fn page_schema() -> RefOr<Schema> {
         )
         .required("items")
         .into()
-}
-
-/// Schema and example of the body that writes a record.
-pub(crate) fn body_of(entity: Entity) -> (&'static str, Value) {
-    match entity {
-        Entity::Store => (
-            "PutStore",
-            json!({"store_code": "367", "name": "Main Street", "timezone": "America/New_York", "country_code": "US"}),
-        ),
-        Entity::Product => (
-            "PutProduct",
-            json!({"product_code": "1039126", "title": "Ground coffee", "brand": "National", "department": "GROCERY", "category": "COFFEE"}),
-        ),
-        Entity::Sku => (
-            "PutSku",
-            json!({"sku_code": "1039126", "product_code": "1039126", "list_price_minor": 699, "currency": "USD"}),
-        ),
-        Entity::Member => (
-            "PutMember",
-            json!({"member_no": "household-1", "first_name": "Ann", "home_store_code": "367",
-                "identities": [{"kind": "email", "value": "ann@example.com"}],
-                "consents": [{"purpose": "marketing", "channel": "email", "status": "granted", "status_at": "2026-01-31T12:00:00Z"}]}),
-        ),
-        Entity::Order => (
-            "PutOrder",
-            json!({"source": "till", "order_no": "367-31198570044", "channel": "pos", "store_code": "367", "member_no": "household-1",
-                "placed_at": "2026-01-31T12:00:00Z", "currency": "USD",
-                "lines": [{"line_no": 1, "sku_code": "1039126", "quantity": "2", "unit_price_minor": 699, "discount_minor": 100}],
-                "payments": [{"payment_no": 1, "tender_type": "card", "amount_minor": 1298}]}),
-        ),
-        Entity::Return => (
-            "PutReturn",
-            json!({"source": "till", "return_no": "367-R-1", "order_source": "till", "order_no": "367-31198570044",
-                "returned_at": "2026-02-01T09:30:00Z", "lines": [{"line_no": 1, "quantity": "1"}]}),
-        ),
-    }
 }

@@ -2,26 +2,38 @@
 
 use axum::http::StatusCode;
 use runtime::Problem;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde_json::error::Category;
-use serde_path_to_error::{Path, Segment};
+use serde_path_to_error::{Path, Segment, Track};
+use std::marker::PhantomData;
 
 /// Longest piece of a caller's key that stands in a pointer.
 const SEGMENT_MAX: usize = 64;
 
 /// Reads JSON. `prefix` is the JSON pointer of the text within the request.
 pub(crate) fn parse<T: DeserializeOwned>(text: &[u8], prefix: &str) -> Result<T, Problem> {
+    parse_as(PhantomData::<T>, text, prefix)
+}
+
+/// Reads JSON as what the seed makes of it.
+pub(crate) fn parse_as<'t, S: DeserializeSeed<'t> + Copy>(
+    seed: S,
+    text: &'t [u8],
+    prefix: &str,
+) -> Result<S::Value, Problem> {
     let text = std::str::from_utf8(text).map_err(|error| crate::error::not_utf8(error.valid_up_to()))?;
     // The way to a fault is kept only once there is one: keeping it costs more than the reading.
-    if let Ok(value) = serde_json::from_str(text) {
+    let mut fast = serde_json::Deserializer::from_str(text);
+    if let Ok(value) = seed.deserialize(&mut fast)
+        && fast.end().is_ok()
+    {
         return Ok(value);
     }
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value: T = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let pointer = format!("{prefix}{}", pointer(error.path()));
-        problem(error.inner(), &pointer)
-    })?;
-    deserializer.end().map_err(|error| problem(&error, prefix))?;
+    let mut slow = serde_json::Deserializer::from_str(text);
+    let mut track = Track::new();
+    let value = seed.deserialize(serde_path_to_error::Deserializer::new(&mut slow, &mut track));
+    let value = value.map_err(|error| problem(&error, &format!("{prefix}{}", pointer(&track.path()))))?;
+    slow.end().map_err(|error| problem(&error, prefix))?;
     Ok(value)
 }
 

@@ -11,6 +11,7 @@ use axum::extract::{Path, Query};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use model::{Position, Timestamp};
+use oltp::command::Kind;
 use oltp::read::PAGE_MAX;
 use oltp::{Done, Effect, Entity, Filter};
 use runtime::Problem;
@@ -34,6 +35,10 @@ pub(crate) struct Written {
     pub(crate) repeated: bool,
     /// The record's version after the write.
     pub(crate) row_version: i64,
+    /// What an action found or made, such as a balance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub(crate) result: Option<Value>,
     /// Pass it on as `at_least` to read what was written.
     #[schema(example = "w-00000016b374d848")]
     pub(crate) position: String,
@@ -68,43 +73,44 @@ struct Listed {
     next: Option<String>,
 }
 
-/// `201` for a new record, `200` for any other.
-pub(crate) const fn status_of(effect: Effect) -> StatusCode {
+/// `201` for a new record, `200` for any other and for actions.
+pub(crate) const fn status_of(kind: &Kind, effect: Effect) -> StatusCode {
     match effect {
-        Effect::Created => StatusCode::CREATED,
-        Effect::Updated | Effect::Unchanged => StatusCode::OK,
+        Effect::Created if !kind.action => StatusCode::CREATED,
+        _ => StatusCode::OK,
     }
 }
 
-/// Creates or updates a record.
+/// Runs a command: puts a record, or does an action.
 pub(crate) async fn put(
     door: &Door,
-    entity: Entity,
+    kind: &'static Kind,
     caller: &Caller,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let body = body::json(headers, body, &door.config).await?;
     let started = Instant::now();
-    let command = kind::command(entity, &body, "")?;
+    let command = kind::command(kind, &body, "")?;
     drop(body);
     let (done, position) =
         door.oltp.run(&caller.context, &command).await.map_err(|error| error::of_store(&error, ""))?;
-    door.meter.handled(entity.name(), 1);
+    door.meter.handled(kind.noun, 1);
     door.meter.took(metrics::WRITE, started.elapsed());
     if done.repeated {
         door.meter.count(metrics::REPEATED, 1);
     }
-    Ok(written(&done, &position, door))
+    Ok(written(kind, done, &position, door))
 }
 
-fn written(done: &Done, position: &Position, door: &Door) -> Response {
+fn written(kind: &Kind, done: Done, position: &Position, door: &Door) -> Response {
     let token = position.to_string();
     door.meter.position(token.as_str());
     let header = HeaderValue::from_str(&token).ok();
-    let Done { id, effect, repeated, row_version } = *done;
+    let Done { id, effect, repeated, row_version, result } = done;
     let mut response =
-        (status_of(effect), Json(Written { id, effect, repeated, row_version, position: token })).into_response();
+        (status_of(kind, effect), Json(Written { id, effect, repeated, row_version, result, position: token }))
+            .into_response();
     if let Some(value) = header {
         response.headers_mut().insert(POSITION, value);
     }

@@ -1,6 +1,6 @@
 //! Reading records back, one or a page at a time.
 
-use crate::check::{ORDER_STATUSES, PRODUCT_STATUSES, RETURN_STATUSES, STORE_TYPES};
+use crate::command::{ORDER_STATUSES, PRODUCT_STATUSES, RETURN_STATUSES, STORE_TYPES};
 use crate::error::OltpError;
 use crate::pool::Oltp;
 use crate::statement;

@@ -8,6 +8,7 @@ use crate::{metrics, statement};
 use model::Position;
 use runtime::{Clock, SystemClock};
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::HashSet;
 use std::time::Instant;
 use tokio_postgres::types::Json;
@@ -23,6 +24,7 @@ struct Answer {
     id: Option<Uuid>,
     effect: Option<Effect>,
     row_version: Option<i64>,
+    result: Option<Value>,
     #[serde(default)]
     repeated: bool,
     fault: Option<String>,
@@ -165,7 +167,7 @@ impl Oltp {
                         meter.count(metrics::REPEATED, 1);
                     }
                     let row_version = answer.row_version.unwrap_or(1);
-                    Ok(Done { id, effect, repeated: answer.repeated, row_version })
+                    Ok(Done { id, effect, repeated: answer.repeated, row_version, result: answer.result })
                 }
                 (Some(fault), ..) => {
                     meter.count(metrics::REFUSED, 1);

@@ -124,3 +124,7 @@ select crm.retract('{"intent_id": "00000000-0000-0000-0000-0000000000a2", "at": 
 select crm.purchase_of(member_id, '2026-01-01', '2027-01-01') from crm.member where member_no = 'm1';
 
 select crm.settle_outcomes(array['00000000-0000-0000-0000-0000000000b1'::uuid], '2026-03-09T10:00:00Z');
+
+select crm.acted(0, '{"actor": "t"}', 'store', gen_random_uuid(), 'updated', 2, '{"balance": 1}');
+
+select crm.after_orders(array_agg(order_id)) from crm.sales_order;
