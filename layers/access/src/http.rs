@@ -2,7 +2,7 @@
 
 use crate::caller::Caller;
 use crate::config::Config;
-use crate::{batch, error, keys, kind, metrics, records};
+use crate::{batch, error, keys, metrics, records};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
@@ -66,22 +66,22 @@ pub fn router(access: Access) -> Router {
             }),
         );
     }
-    for entity in Entity::ALL {
-        let path = format!("/api/v1/{}", kind::path(entity));
-        readers =
-            readers
-                .route(
-                    &path,
-                    get(move |State(door): State<Arc<Door>>, query| async move {
-                        records::list(&door, entity, query).await
-                    }),
-                )
-                .route(
-                    &format!("{path}/{{id}}"),
-                    get(move |State(door): State<Arc<Door>>, caller: Caller, id, query| async move {
-                        records::get(&door, entity, &caller, id, query).await
-                    }),
-                );
+    for entity in Entity::ALL.iter().copied() {
+        let path = format!("/api/v1/{}", entity.path);
+        readers = readers.route(
+            &path,
+            get(move |State(door): State<Arc<Door>>, caller: Caller, query| async move {
+                records::list(&door, entity, &caller, query).await
+            }),
+        );
+        if entity.is_single() {
+            readers = readers.route(
+                &format!("{path}/{{id}}"),
+                get(move |State(door): State<Arc<Door>>, caller: Caller, id, query| async move {
+                    records::get(&door, entity, &caller, id, query).await
+                }),
+            );
+        }
     }
     let admins = Router::new()
         .route("/api/v1/keys", post(keys::create).get(keys::list))

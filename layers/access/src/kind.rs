@@ -1,21 +1,8 @@
-//! The kinds that the door takes and gives, and how a body becomes a command.
+//! The kinds that the door takes, and how a body becomes a command.
 
 use crate::reason::parse_as;
-use oltp::Entity;
 use oltp::command::{Command, KINDS, Kind};
 use runtime::Problem;
-
-/// The noun of a kind of record in paths.
-pub(crate) const fn path(entity: Entity) -> &'static str {
-    match entity {
-        Entity::Store => "stores",
-        Entity::Product => "products",
-        Entity::Sku => "skus",
-        Entity::Member => "members",
-        Entity::Order => "orders",
-        Entity::Return => "returns",
-    }
-}
 
 /// The names of all kinds, for whoever named another.
 pub(crate) fn names() -> String {

@@ -2,11 +2,11 @@
 
 use crate::batch::{BatchLine, LineResult, Summary};
 use crate::keys::{MadeKey, NewKey, Opens};
-use crate::kind;
 use crate::records::Written;
+use oltp::Effect;
 use oltp::Entity;
-use oltp::command::{Effect, KINDS, Kind};
-use oltp::read::PAGE_MAX;
+use oltp::command::{KINDS, Kind};
+use oltp::read::{Filter, PAGE, PAGE_MAX, Takes};
 use serde_json::{Value, json};
 use utoipa::OpenApi as _;
 use utoipa::openapi::path::{
@@ -14,7 +14,7 @@ use utoipa::openapi::path::{
 };
 use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 use utoipa::openapi::response::{Response, ResponseBuilder};
-use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
+use utoipa::openapi::schema::{KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Content, ContentBuilder, Header, OpenApi, Ref, RefOr, Required, Schema};
 
@@ -57,9 +57,11 @@ pub fn openapi() -> OpenApi {
         add(&mut document, &format!("/api/v1/{}", kind.path), HttpMethod::Post, put(kind));
     }
     for entity in Entity::ALL {
-        let path = format!("/api/v1/{}", kind::path(entity));
+        let path = format!("/api/v1/{}", entity.path);
         add(&mut document, &path, HttpMethod::Get, list(entity));
-        add(&mut document, &format!("{path}/{{id}}"), HttpMethod::Get, get(entity));
+        if let Some(id) = entity.named_by() {
+            add(&mut document, &format!("{path}/{{id}}"), HttpMethod::Get, get(entity, &id));
+        }
     }
     add(&mut document, "/api/v1/batch", HttpMethod::Post, batch());
     add(&mut document, "/api/v1/keys", HttpMethod::Post, key_create());
@@ -128,27 +130,36 @@ fn put(kind: &Kind) -> Operation {
     operation.build()
 }
 
-fn get(entity: Entity) -> Operation {
-    let noun = entity.name();
-    let id = match entity {
-        Entity::Order => "Our id, `source:order_no`, or the order number where one source only has it",
-        Entity::Return => "Our id, `source:return_no`, or the return number where one source only has it",
-        _ => "Our id, or your own number or code",
-    };
+fn tag(path: &str) -> &str {
+    path.split('/').next().unwrap_or(path)
+}
+
+fn get(entity: &Entity, id: &str) -> Operation {
+    let Entity { name, path, about, .. } = entity;
     operation(
-        kind::path(entity),
-        &format!("{noun}_get"),
-        &format!("Get {} {noun}", article(entity)),
-        &["400", "401", "404", "503"],
+        tag(path),
+        &format!("{name}_get"),
+        &format!("Get {} {name}", article(name)),
+        &["400", "401", "404", "422", "503"],
     )
-    .description(
-        matches!(entity, Entity::Member)
-            .then_some("Identities, names and birth dates are shown to writers and admins only."),
-    )
+    .description(Some(format!("{about}.")))
     .parameter(parameter("id", ParameterIn::Path, id, Type::String))
+    .parameter(fields())
     .parameter(at_least())
-    .response("200", answer("The record", "Record"))
+    .response("200", record(about))
     .build()
+}
+
+fn record(about: &str) -> Response {
+    let mut header = Header::new(Object::with_type(Type::String));
+    header.description = Some("The record's version in quotes, where it has one".to_owned());
+    let mut response = answer(about, "Record");
+    response.headers.insert("ETag".to_owned(), header);
+    response
+}
+
+fn fields() -> Parameter {
+    parameter("fields", ParameterIn::Query, "The fields to show, with commas between; all when absent", Type::String)
 }
 
 /// The position that a read is to have reached: taken at every reading door, and always reached at these.
@@ -161,23 +172,35 @@ fn at_least() -> Parameter {
     )
 }
 
-fn list(entity: Entity) -> Operation {
-    let path = kind::path(entity);
-    let query = |name, text| parameter(name, ParameterIn::Query, text, Type::String);
-    let limit = format!("Records on a page, 1 to {PAGE_MAX}; 100 when absent");
-    let mut operation = operation(
-        path,
-        &format!("{}_list", entity.name()),
-        &format!("List {path}, in the order in which they were made"),
-        &["400", "401", "422", "503"],
-    )
-    .parameter(query("cursor", "The `next` of the page before"))
-    .parameter(parameter("limit", ParameterIn::Query, &limit, Type::Integer))
-    .parameter(query("updated_since", "Changed at or after this time (RFC 3339)"))
-    .parameter(query("status", "Status; for stores the type, for SKUs active or inactive"))
-    .parameter(at_least());
-    if matches!(entity, Entity::Order | Entity::Return) {
-        operation = operation.parameter(query("member", "The member: our id or your number"));
+fn list(entity: &Entity) -> Operation {
+    let Entity { name, path, about, .. } = entity;
+    let query = |name, text, schema: ObjectBuilder| {
+        let base = parameter(name, ParameterIn::Query, text, Type::String);
+        ParameterBuilder::from(base).schema(Some(schema.build())).build()
+    };
+    let text = || ObjectBuilder::new().schema_type(Type::String);
+    let words = |words: Vec<String>| text().enum_values(Some(words));
+    let limit = format!("Records on a page, 1 to {PAGE_MAX}; {PAGE} when absent");
+    let number = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(PAGE_MAX));
+    let sorts = entity.order().flat_map(|(_, name, _)| [name.to_owned(), format!("-{name}")]).collect();
+    let mut operation =
+        operation(tag(path), &format!("{name}_list"), &format!("List {path}"), &["400", "401", "422", "503"])
+            .description(Some(format!("{about}. In the order in which they were made, where nothing else is asked.")))
+            .parameter(query("cursor", "The `next` of the page before, with the same `sort`", text()))
+            .parameter(query("limit", &limit, number))
+            .parameter(query("sort", "What to sort by; with `-` the other way round", words(sorts)))
+            .parameter(fields())
+            .parameter(at_least());
+    for Filter { name, about, takes, .. } in entity.filters {
+        let schema = match takes {
+            Takes::OneOf(all) => words(all.iter().map(|word| (*word).to_owned()).collect()),
+            Takes::Text | Takes::Code => text().min_length(Some(1)).max_length(Some(512)),
+            Takes::Time => text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime))),
+            Takes::Day => text().format(Some(SchemaFormat::KnownFormat(KnownFormat::Date))),
+            Takes::Flag => ObjectBuilder::new().schema_type(Type::Boolean),
+            Takes::Whole => ObjectBuilder::new().schema_type(Type::Integer),
+        };
+        operation = operation.parameter(query(name, about, schema));
     }
     operation.response("200", answer("A page", "Page")).build()
 }
@@ -213,11 +236,8 @@ fn key_create() -> Operation {
     .build()
 }
 
-const fn article(entity: Entity) -> &'static str {
-    match entity {
-        Entity::Order => "an",
-        _ => "a",
-    }
+fn article(noun: &str) -> &'static str {
+    if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
 }
 
 /// The headers of writes. Actions are done each time they come, so that they need a key.

@@ -2,27 +2,23 @@
 
 use crate::caller::Caller;
 use crate::http::{Door, POSITION};
-use crate::reason::without_values;
 use crate::{body, error, kind, metrics};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use model::{Position, Timestamp};
+use model::Position;
 use oltp::command::Kind;
-use oltp::read::PAGE_MAX;
-use oltp::{Done, Effect, Entity, Filter};
+use oltp::read::Fields;
+use oltp::{Ask, Done, Effect, Entity, OltpError, Page};
 use runtime::Problem;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use std::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
-
-/// Records on a page when the caller does not say.
-const PAGE: u32 = 100;
 
 /// What a write did.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -42,28 +38,6 @@ pub(crate) struct Written {
     /// Pass it on as `at_least` to read what was written.
     #[schema(example = "w-00000016b374d848")]
     pub(crate) position: String,
-}
-
-/// The fields of a list's query.
-const LIST_FIELDS: [&str; 6] = ["cursor", "limit", "updated_since", "status", "member", "at_least"];
-
-/// What a list may be asked for.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct ListQuery {
-    cursor: Option<String>,
-    limit: Option<u32>,
-    updated_since: Option<Timestamp>,
-    status: Option<String>,
-    member: Option<String>,
-    at_least: Option<String>,
-}
-
-/// What a single record may be asked for.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct GetQuery {
-    at_least: Option<String>,
 }
 
 /// A page of records.
@@ -117,55 +91,65 @@ fn written(kind: &Kind, done: Done, position: &Position, door: &Door) -> Respons
     response
 }
 
-/// Checks the position that a read is to have reached. There is nothing to wait for: the store is where writes are made.
-fn check_position(at_least: Option<&str>) -> Result<(), Problem> {
-    match at_least.map(str::parse::<Position>) {
-        Some(Err(error)) => Err(error::query(&format!("at_least: {error}"))),
-        _ => Ok(()),
+/// The pairs of a query without `at_least`, the position that a read is to have reached. There is nothing to wait for: the store is
+/// where writes are made.
+fn pairs(query: Result<Query<Vec<(String, String)>>, QueryRejection>) -> Result<Vec<(String, String)>, Problem> {
+    let Query(mut pairs) = query.map_err(|_| error::query("the query is not form-encoded UTF-8"))?;
+    for (_, position) in pairs.extract_if(.., |(name, _)| name == "at_least") {
+        position.parse::<Position>().map_err(|error| error::query(&format!("at_least: {error}")))?;
+    }
+    Ok(pairs)
+}
+
+/// What the store says of a query, as the door says it.
+fn of_query(error: &OltpError) -> Problem {
+    match error {
+        OltpError::Invalid { code: "oltp.invalid_query", detail, .. } => error::query(detail),
+        _ => error::of_store(error, ""),
     }
 }
 
 /// One record by our id or the caller's own.
 pub(crate) async fn get(
     door: &Door,
-    entity: Entity,
+    entity: &'static Entity,
     caller: &Caller,
     id: Result<Path<String>, PathRejection>,
-    query: Result<Query<GetQuery>, QueryRejection>,
+    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Path(id) = id.map_err(|_| error::path())?;
-    let Query(query) = query.map_err(|_| error::query("the query may say at_least=<position>"))?;
-    check_position(query.at_least.as_deref())?;
+    let pairs = pairs(query)?;
+    let fields = match pairs.as_slice() {
+        [] => None,
+        [(name, text)] if name == "fields" => Some(Fields::parse(text).map_err(|error| of_query(&error))?),
+        _ => return Err(error::query("the query of one record has at_least and fields, each once")),
+    };
     let found = door.oltp.get(entity, &id, caller.sees_personal).await.map_err(|error| error::of_store(&error, ""))?;
-    found.map(|record| Json(record).into_response()).ok_or_else(|| error::not_found(entity.name()))
+    let mut record = [found.ok_or_else(|| error::not_found(entity.name))?];
+    let version = record[0]["row_version"].as_i64();
+    if let Some(fields) = fields {
+        fields.pick(&mut record).map_err(|error| of_query(&error))?;
+    }
+    let [record] = record;
+    let mut response = Json(record).into_response();
+    if let Some(version) = version
+        && let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\""))
+    {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    Ok(response)
 }
 
-/// A page of records, in the order in which they were made.
+/// A page of records.
 pub(crate) async fn list(
     door: &Door,
-    entity: Entity,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    entity: &'static Entity,
+    caller: &Caller,
+    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Query(query) = query.map_err(|rejection| {
-        // `Failed to deserialize query string: updated_since: <reason>`
-        let text = rejection.body_text();
-        let reason = text.split_once(": ").map_or("", |(_, reason)| reason);
-        let (field, reason) = match reason.split_once(": ") {
-            Some((field, reason)) if LIST_FIELDS.contains(&field) => (field, reason),
-            _ => ("the query", reason),
-        };
-        error::query(&format!("{field}: {}", without_values(reason)))
-    })?;
-    check_position(query.at_least.as_deref())?;
-    let limit = query.limit.unwrap_or(PAGE);
-    if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(error::query(&format!("limit is between 1 and {PAGE_MAX}")));
-    }
-    if query.member.is_some() && !matches!(entity, Entity::Order | Entity::Return) {
-        return Err(error::query("only orders and returns can be narrowed by member"));
-    }
-    let filter = Filter { updated_since: query.updated_since, status: query.status, member: query.member };
-    let page = door.oltp.list(entity, query.cursor.as_deref(), limit, &filter).await;
-    let page = page.map_err(|error| error::of_store(&error, ""))?;
-    Ok(Json(Listed { items: page.items, next: page.next }).into_response())
+    let pairs = pairs(query)?;
+    let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let ask = Ask::parse(entity, pairs).map_err(|error| of_query(&error))?;
+    let Page { items, next } = door.oltp.list(&ask, caller.sees_personal).await.map_err(|error| of_query(&error))?;
+    Ok(Json(Listed { items, next }).into_response())
 }

@@ -51,6 +51,11 @@ async fn every_kind_is_written_and_read_back(version: Version) {
     assert_eq!((&by_id["order_no"], &by_id["net_minor"]), (&json!("o1"), &json!(1488)));
     let (status, code, _) = problem(house.get("/api/v1/orders/nothing%2Fhere", &house.reader).await).await;
     assert_eq!((status, code.as_str()), (404, "access.not_found"));
+    let picked = house.get("/api/v1/orders/o1?fields=order_no,net_minor", &house.reader).await;
+    assert_eq!(picked.headers()["etag"], "\"1\"");
+    assert_eq!(picked.json::<Value>().await.unwrap(), json!({"order_no": "o1", "net_minor": 1488}));
+    let (status, code, _) = problem(house.get("/api/v1/orders/o1?fields=colour", &house.reader).await).await;
+    assert_eq!((status, code.as_str()), (422, "oltp.unknown_field"));
 }
 
 async fn a_second_write_updates_or_changes_nothing(version: Version) {
@@ -128,6 +133,9 @@ async fn lists_are_narrowed_and_bad_questions_refused(version: Version) {
         "limit=x",
         "colour=red",
         "updated_since=yesterday",
+        "sort=colour",
+        "fields=a;b",
+        "limit=1&limit=1",
         "member=m1",
         "at_least=now",
     ] {

@@ -29,4 +29,4 @@ pub use error::OltpError;
 pub use keys::KeyInfo;
 pub use migrate::MigrationReport;
 pub use pool::{Client, Oltp};
-pub use read::{Entity, Filter, Page};
+pub use read::{Ask, Entity, Page};

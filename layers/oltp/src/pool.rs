@@ -11,7 +11,7 @@ use model::{Position, Tokeniser};
 use runtime::Meter;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_postgres::types::{PgLsn, ToSql};
+use tokio_postgres::types::{PgLsn, ToSql, Type};
 use tokio_postgres::{NoTls, Row};
 
 /// A connection from the pool; it goes back when dropped.
@@ -19,6 +19,28 @@ pub type Client = deadpool_postgres::Object;
 
 /// Parameters of a statement.
 pub(crate) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// Opens a transaction that may read personal data.
+const PERSONAL: &str = "begin read only; set local storewide.pii = 'on'";
+
+/// A statement on its way.
+#[derive(Clone, Copy)]
+struct Sending<'a> {
+    sql: &'a str,
+    parameters: Parameters<'a>,
+    way: Way,
+}
+
+/// How a statement is sent.
+#[derive(Clone, Copy)]
+enum Way {
+    /// Prepared, and kept so.
+    Plain,
+    /// Prepared, with the log position behind it.
+    Position,
+    /// As a reading statement; see `Oltp::read`.
+    Read { kept: bool, personal: bool },
+}
 
 /// First wait before a statement is tried again; it doubles up to [`WAIT_MAX`].
 const WAIT_FIRST: Duration = Duration::from_millis(50);
@@ -134,7 +156,20 @@ impl Oltp {
 
     /// Sends a statement that may be repeated until it is answered, a few times at most.
     pub(crate) async fn query(&self, sql: &'static str, parameters: Parameters<'_>) -> Result<Vec<Row>, OltpError> {
-        let sent = self.retrying(sql, parameters, false, true).await;
+        let sent = self.retrying(Sending { sql, parameters, way: Way::Plain }, true).await;
+        sent.map(|(rows, _)| rows).map_err(|trouble| self.failed(&trouble))
+    }
+
+    /// Sends a reading statement whose parameters are texts. One that is kept stays prepared; any other is planned for its parameters.
+    /// With `personal`, its transaction may read personal data.
+    pub(crate) async fn read(
+        &self,
+        sql: &str,
+        parameters: Parameters<'_>,
+        kept: bool,
+        personal: bool,
+    ) -> Result<Vec<Row>, OltpError> {
+        let sent = self.retrying(Sending { sql, parameters, way: Way::Read { kept, personal } }, true).await;
         sent.map(|(rows, _)| rows).map_err(|trouble| self.failed(&trouble))
     }
 
@@ -146,7 +181,7 @@ impl Oltp {
         parameters: Parameters<'_>,
         repeatable: bool,
     ) -> Result<(Vec<Row>, Position), Trouble> {
-        self.retrying(sql, parameters, true, repeatable).await
+        self.retrying(Sending { sql, parameters, way: Way::Position }, repeatable).await
     }
 
     /// Counts a failure and says it outward.
@@ -171,17 +206,11 @@ impl Oltp {
         })
     }
 
-    async fn retrying(
-        &self,
-        sql: &'static str,
-        parameters: Parameters<'_>,
-        position: bool,
-        repeatable: bool,
-    ) -> Result<(Vec<Row>, Position), Trouble> {
+    async fn retrying(&self, sending: Sending<'_>, repeatable: bool) -> Result<(Vec<Row>, Position), Trouble> {
         let mut wait = WAIT_FIRST;
         let mut left = self.inner.config.retries_max;
         loop {
-            let trouble = match self.attempt(sql, parameters, position).await {
+            let trouble = match self.attempt(sending).await {
                 Ok(answer) => return Ok(answer),
                 Err(trouble) => trouble,
             };
@@ -195,25 +224,47 @@ impl Oltp {
         }
     }
 
-    async fn attempt(
-        &self,
-        sql: &'static str,
-        parameters: Parameters<'_>,
-        position: bool,
-    ) -> Result<(Vec<Row>, Position), Trouble> {
+    async fn attempt(&self, Sending { sql, parameters, way }: Sending<'_>) -> Result<(Vec<Row>, Position), Trouble> {
         let client = self.connection().await?;
-        let prepared = client.prepare_cached(sql).await.map_err(Trouble::Unsent)?;
-        if !position {
-            let rows = client.query(&prepared, parameters).await.map_err(Trouble::Statement)?;
-            return Ok((rows, Position::Wal(0)));
+        match way {
+            Way::Read { kept: false, personal } => {
+                let typed: Vec<_> = parameters.iter().map(|parameter| (*parameter, Type::TEXT)).collect();
+                let rows = within(&client, personal, client.query_typed(sql, &typed)).await;
+                Ok((rows.map_err(Trouble::Statement)?, Position::Wal(0)))
+            }
+            Way::Plain | Way::Read { kept: true, .. } => {
+                let prepared = client.prepare_cached(sql).await.map_err(Trouble::Unsent)?;
+                let personal = matches!(way, Way::Read { personal: true, .. });
+                let rows = within(&client, personal, client.query(&prepared, parameters)).await;
+                Ok((rows.map_err(Trouble::Statement)?, Position::Wal(0)))
+            }
+            Way::Position => {
+                let prepared = client.prepare_cached(sql).await.map_err(Trouble::Unsent)?;
+                let behind = client.prepare_cached(statement::POSITION).await.map_err(Trouble::Unsent)?;
+                // Both are sent before either is answered. The server takes the second after it has committed the first.
+                let (rows, lsn) =
+                    futures_util::future::try_join(client.query(&prepared, parameters), client.query_one(&behind, &[]))
+                        .await
+                        .map_err(Trouble::Statement)?;
+                let lsn: PgLsn = lsn.get(0);
+                Ok((rows, Position::Wal(lsn.into())))
+            }
         }
-        let behind = client.prepare_cached(statement::POSITION).await.map_err(Trouble::Unsent)?;
-        // Both are sent before either is answered. The server takes the second after it has committed the first.
-        let (rows, lsn) =
-            futures_util::future::try_join(client.query(&prepared, parameters), client.query_one(&behind, &[]))
-                .await
-                .map_err(Trouble::Statement)?;
-        let lsn: PgLsn = lsn.get(0);
-        Ok((rows, Position::Wal(lsn.into())))
     }
+}
+
+/// Runs a reading statement, where asked in a transaction that may read personal data, in the same round trip.
+async fn within(
+    client: &Client,
+    personal: bool,
+    reading: impl Future<Output = Result<Vec<Row>, tokio_postgres::Error>>,
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    if !personal {
+        return reading.await;
+    }
+    // All are sent before any is answered, and the last is sent whatever becomes of the others: the connection must not go back with an
+    // open transaction.
+    let (open, rows, close) =
+        futures_util::future::join3(client.batch_execute(PERSONAL), reading, client.batch_execute("commit")).await;
+    open.and(rows).and_then(|rows| close.map(|()| rows))
 }

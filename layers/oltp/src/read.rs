@@ -1,89 +1,47 @@
-//! Reading records back, one or a page at a time.
+//! Reading records back, one or a page at a time. What can be read is declared: an [`Entity`] for each noun, in a file of its own
+//! below this one. Statements, checks of what is asked and the API's reference follow from the declaration.
 
-use crate::command::{ORDER_STATUSES, PRODUCT_STATUSES, RETURN_STATUSES, STORE_TYPES};
+mod ask;
+mod entity;
+mod member;
+mod order;
+mod product;
+mod sales_return;
+mod sku;
+mod sql;
+mod store;
+
+pub use ask::{Ask, Fields, PAGE, PAGE_MAX};
+pub use entity::{Column, Entity, Filter, Takes};
+
 use crate::error::OltpError;
-use crate::pool::Oltp;
-use crate::statement;
-use model::Timestamp;
-use serde::{Deserialize, Serialize};
+use crate::pool::{Oltp, Parameters};
+use entity::Key;
+use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// Most records on a page.
-pub const PAGE_MAX: u32 = 500;
-
-/// A kind of record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Entity {
-    /// A place of sale.
-    Store,
-    /// A product (SPU).
-    Product,
-    /// A sellable variant.
-    Sku,
-    /// A member.
-    Member,
-    /// An order, with lines and payments.
-    Order,
-    /// A return, with lines.
-    Return,
-}
+/// Longest id that can be one, in bytes.
+const ID_MAX: usize = 512;
 
 impl Entity {
-    /// All kinds.
-    pub const ALL: [Self; 6] = [Self::Store, Self::Product, Self::Sku, Self::Member, Self::Order, Self::Return];
+    /// All that can be read, in the order of the reference.
+    pub const ALL: &[&Self] = &[Self::STORE, Self::PRODUCT, Self::SKU, Self::MEMBER, Self::ORDER, Self::RETURN];
 
-    /// The kind's noun.
+    /// Every statement that reading it can come to, for whoever prepares them all.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Store => "store",
-            Self::Product => "product",
-            Self::Sku => "sku",
-            Self::Member => "member",
-            Self::Order => "order",
-            Self::Return => "return",
-        }
+    pub fn statements(&'static self) -> Vec<String> {
+        sql::all(self)
     }
 
-    /// What a list can be narrowed to: the statuses, of stores the types.
-    const fn statuses(self) -> &'static [&'static str] {
-        match self {
-            Self::Store => STORE_TYPES,
-            Self::Product => PRODUCT_STATUSES,
-            Self::Sku => &["active", "inactive"],
-            Self::Member => &["active", "suspended", "closed", "merged", "erased"],
-            Self::Order => ORDER_STATUSES,
-            Self::Return => RETURN_STATUSES,
-        }
-    }
-
-    const fn statements(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Store => (statement::GET_STORE, statement::LIST_STORE),
-            Self::Product => (statement::GET_PRODUCT, statement::LIST_PRODUCT),
-            Self::Sku => (statement::GET_SKU, statement::LIST_SKU),
-            Self::Member => (statement::GET_MEMBER, statement::LIST_MEMBER),
-            Self::Order => (statement::GET_ORDER, statement::LIST_ORDER),
-            Self::Return => (statement::GET_RETURN, statement::LIST_RETURN),
-        }
+    /// Table, name and type of each column that puts its records into order.
+    pub fn order(&self) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+        let columns = std::iter::once(&self.id).chain(self.tie).chain(self.sorts);
+        columns.map(|column| (self.table, column.name, column.kind))
     }
 }
 
-/// Which records a list shows. What a kind does not have does not narrow it: only orders and returns have a `member`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Filter {
-    /// Changed at or after.
-    pub updated_since: Option<Timestamp>,
-    /// Status (for stores the type; for SKUs `active` or `inactive`).
-    pub status: Option<String>,
-    /// The member: our id or your number.
-    pub member: Option<String>,
-}
-
-/// A page of records, oldest first.
+/// A page of records.
 #[derive(Clone, Debug, Serialize)]
 pub struct Page {
     /// The records, without what hangs on them (lines, identities …).
@@ -94,70 +52,51 @@ pub struct Page {
 
 impl Oltp {
     /// One record by our id or by its natural key: code, number, `source:order_no` or `source:return_no`; for orders and returns
-    /// the bare number is enough while one source only has it. Members come with identities (masked unless `with_pii`, which
-    /// also shows name and birth date), consents and points; orders with lines and payments; returns with lines.
+    /// the bare number is enough while one source only has it. It comes with all that hangs on it: lines, identities, consents.
+    /// Names, birth dates and identities unmasked are shown `with_pii` only.
     ///
     /// # Errors
     /// [`OltpError::Unavailable`] when the server does not answer.
-    pub async fn get(&self, entity: Entity, id: &str, with_pii: bool) -> Result<Option<Value>, OltpError> {
-        if id.is_empty() || id.len() > 512 || id.contains('\0') {
+    pub async fn get(&self, entity: &'static Entity, id: &str, with_pii: bool) -> Result<Option<Value>, OltpError> {
+        if id.is_empty() || id.len() > ID_MAX || id.contains('\0') || !entity.is_single() {
             return Ok(None);
         }
-        let uuid = Uuid::parse_str(id).ok();
-        let (sql, _) = entity.statements();
-        let rows = match entity {
-            Entity::Member => self.query(sql, &[&uuid, &id, &with_pii]).await?,
-            Entity::Order | Entity::Return => {
-                let (source, number) = id.split_once(':').map_or((None, id), |(source, number)| (Some(source), number));
-                self.query(sql, &[&uuid, &source, &number]).await?
-            }
-            Entity::Store | Entity::Product | Entity::Sku => self.query(sql, &[&uuid, &id]).await?,
+        let ours = if entity.id.kind == "uuid" {
+            Uuid::parse_str(id).ok().map(|id| id.to_string())
+        } else {
+            id.parse::<i64>().ok().map(|id| id.to_string())
         };
+        let (source, number) = id.split_once(':').map_or((None, id), |(source, number)| (Some(source), number));
+        let parameters: Parameters<'_> = match entity.key {
+            Key::Ours => &[&ours],
+            Key::Code(_) => &[&ours, &id],
+            Key::Numbered { .. } => &[&ours, &number, &source],
+        };
+        let rows = self.read(&sql::one(entity), parameters, true, with_pii).await?;
         // Two orders of one bare number: neither is meant for sure.
         Ok(if rows.len() == 1 { rows.first().map(|row| row.get(0)) } else { None })
     }
 
-    /// A page of records in the order in which they were made. `limit` is held between 1 and [`PAGE_MAX`].
+    /// A page of records, oldest first where nothing else is asked. Every record that was there from the first page to the last is
+    /// on exactly one of them.
     ///
     /// # Errors
-    /// [`OltpError::Invalid`] when the cursor is none of ours or a filter cannot be; [`OltpError::Unavailable`] when the
-    /// server does not answer.
-    pub async fn list(
-        &self,
-        entity: Entity,
-        cursor: Option<&str>,
-        limit: u32,
-        filter: &Filter,
-    ) -> Result<Page, OltpError> {
-        let after = cursor.map(parse_cursor).transpose()?.unwrap_or(Uuid::nil());
-        let fail = |detail: &str| Err(OltpError::invalid("oltp.invalid_filter", "", detail));
-        if filter.member.as_ref().is_some_and(|member| member.contains('\0') || member.len() > 512) {
-            return fail("the member has at most 512 bytes and no NUL");
-        }
-        if filter.status.as_ref().is_some_and(|status| !entity.statuses().contains(&status.as_str())) {
-            return fail(&format!("the status is one of {}", entity.statuses().join(", ")));
-        }
-        let size = limit.clamp(1, PAGE_MAX);
-        // One more than asked for tells whether there is a next page.
-        let fetch = i64::from(size) + 1;
-        let member = filter.member.as_deref();
-        let member_id = member.and_then(|text| Uuid::parse_str(text).ok());
-        let (_, sql) = entity.statements();
-        let rows = match entity {
-            Entity::Order | Entity::Return => {
-                self.query(sql, &[&after, &fetch, &filter.updated_since, &filter.status, &member_id, &member]).await?
-            }
-            _ => self.query(sql, &[&after, &fetch, &filter.updated_since, &filter.status]).await?,
-        };
-        let more = rows.len() > size as usize;
-        let shown = &rows[..rows.len().min(size as usize)];
-        let last: Option<Uuid> = shown.last().map(|row| row.get(0));
-        let next = last.filter(|_| more).map(|id| id.simple().to_string());
-        Ok(Page { items: shown.iter().map(|row| row.get(1)).collect(), next })
+    /// `oltp.invalid_cursor` when the cursor is none of ours; `oltp.unknown_field` when a field is asked for that the records do not
+    /// have; [`OltpError::Unavailable`] when the server does not answer.
+    pub async fn list(&self, ask: &Ask, with_pii: bool) -> Result<Page, OltpError> {
+        let (sql, parameters) = sql::page(ask);
+        let parameters: Vec<_> =
+            parameters.iter().map(|text| text as &(dyn tokio_postgres::types::ToSql + Sync)).collect();
+        let rows = self.read(&sql, &parameters, false, with_pii).await.map_err(|error| match error {
+            // What the caller said was checked; only the values within a cursor are the store's to read.
+            OltpError::Invalid { .. } if ask.after.is_some() => ask::invalid_cursor(),
+            error => error,
+        })?;
+        let shown = &rows[..rows.len().min(ask.size())];
+        let last = shown.last().filter(|_| rows.len() > ask.size());
+        let next = last.map(|row| ask.pack(row.get(0)));
+        let mut items: Vec<Value> = shown.iter().map(|row| row.get(1)).collect();
+        ask.pick(&mut items)?;
+        Ok(Page { items, next })
     }
-}
-
-fn parse_cursor(text: &str) -> Result<Uuid, OltpError> {
-    Uuid::parse_str(text)
-        .map_err(|_| OltpError::invalid("oltp.invalid_cursor", "", "pass on the `next` of the page before, unchanged"))
 }

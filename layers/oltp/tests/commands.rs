@@ -29,14 +29,14 @@ async fn reference_records_are_put_whole(version: Version) {
     put.source_updated_at = None;
     let done = shop.done(Command::Product(put)).await;
     assert_eq!((done.effect, done.row_version), (Effect::Updated, 2));
-    assert_eq!(shop.get(Entity::Product, "p", false).await.unwrap().unwrap()["brand"], json!(null));
+    assert_eq!(shop.get(Entity::PRODUCT, "p", false).await.unwrap().unwrap()["brand"], json!(null));
 
     let error = shop.refused(Command::Sku(sku("q"))).await;
     assert_eq!((error.code(), error.pointer()), ("oltp.unknown_product", Some("/product_code")));
     let mut variant = sku("p");
     variant.gtin = Some("96385074".to_owned());
     shop.done(Command::Sku(variant)).await;
-    let kept = shop.get(Entity::Sku, "p", false).await.unwrap().unwrap();
+    let kept = shop.get(Entity::SKU, "p", false).await.unwrap().unwrap();
     assert_eq!(
         (&kept["gtin14"], &kept["uom"], &kept["product_code"]),
         (&json!("00000096385074"), &json!("each"), &json!("p"))
@@ -62,14 +62,14 @@ async fn a_member_is_put_together_from_many_channels(version: Version) {
     };
     let done = shop.done(Command::Member(web)).await;
     assert_eq!((done.id, done.effect, done.row_version), (id, Effect::Updated, 2));
-    let seen = shop.get(Entity::Member, "m9", true).await.unwrap().unwrap();
+    let seen = shop.get(Entity::MEMBER, "m9", true).await.unwrap().unwrap();
     assert_eq!(
         (&seen["first_name"], &seen["last_name"], &seen["tier_code"]),
         (&json!("Ann"), &json!("Lee"), &json!("gold"))
     );
     assert_eq!((&seen["home_store_code"], seen["identities"].as_array().unwrap().len()), (&json!("s1"), 2));
     assert_eq!(seen["identities"][0]["value"], "+15550109999");
-    let masked = shop.get(Entity::Member, &id.to_string(), false).await.unwrap().unwrap();
+    let masked = shop.get(Entity::MEMBER, &id.to_string(), false).await.unwrap().unwrap();
     assert_eq!(masked["identities"][0]["value"], "+***99");
     assert!(masked.get("first_name").is_none());
     // What travels holds no name and no number.
@@ -155,7 +155,7 @@ async fn an_older_command_still_brings_consents_and_identities(version: Version)
     };
     let done = shop.done(Command::Member(older.clone())).await;
     assert_eq!((done.effect, done.row_version), (Effect::Updated, 2));
-    let seen = shop.get(Entity::Member, "m1", true).await.unwrap().unwrap();
+    let seen = shop.get(Entity::MEMBER, "m1", true).await.unwrap().unwrap();
     assert_eq!((&seen["tier_code"], &seen["first_name"]), (&json!("gold"), &json!(null)));
     assert_eq!(seen["identities"].as_array().unwrap().len(), 2);
     assert_eq!(seen["consents"][0]["status"], "revoked");

@@ -199,5 +199,5 @@ async fn a_position_is_at_or_behind_the_commit(version: Version) {
     let (model::Position::Wal(at), model::Position::Wal(later)) = (position, later) else { panic!("not of the log") };
     assert!(at > 0 && at <= later);
     assert_eq!(MORNING.len(), 20);
-    assert!(shop.get(Entity::Order, "till:1", false).await.unwrap().is_some());
+    assert!(shop.get(Entity::ORDER, "till:1", false).await.unwrap().is_some());
 }

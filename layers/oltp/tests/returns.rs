@@ -28,7 +28,7 @@ async fn a_return_takes_its_share_back(version: Version) {
     shop.put(sold).await;
     assert_eq!(shop.points("m1").await, 25);
     assert_eq!(back(&shop, giving_back("r1", "1", &[(1, "1")])).await, Effect::Created);
-    let kept = shop.get(Entity::Return, "till:r1", false).await.unwrap().unwrap();
+    let kept = shop.get(Entity::RETURN, "till:r1", false).await.unwrap().unwrap();
     // Half of 1999 and of 7: away from zero.
     assert_eq!((&kept["net_minor"], &kept["tax_minor"], &kept["units"]), (&json!(1000), &json!(4), &json!("1")));
     assert_eq!(

@@ -100,7 +100,7 @@ impl Shop {
     }
 
     pub async fn points(&self, member: &str) -> i64 {
-        let member = self.get(oltp::Entity::Member, member, false).await.unwrap().unwrap();
+        let member = self.get(oltp::Entity::MEMBER, member, false).await.unwrap().unwrap();
         member["points"].as_i64().unwrap()
     }
 
@@ -117,8 +117,13 @@ impl Shop {
         assert!(faults.is_empty(), "{faults:?}");
     }
 
+    /// A page of records.
+    pub async fn page(&self, entity: &'static oltp::Entity, query: &[(&str, &str)]) -> oltp::Page {
+        self.list(&oltp::Ask::parse(entity, query.iter().copied()).unwrap(), false).await.unwrap()
+    }
+
     pub async fn order(&self, order_no: &str) -> Value {
-        self.get(oltp::Entity::Order, &format!("till:{order_no}"), false).await.unwrap().unwrap()
+        self.get(oltp::Entity::ORDER, &format!("till:{order_no}"), false).await.unwrap().unwrap()
     }
 }
 

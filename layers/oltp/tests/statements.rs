@@ -13,6 +13,12 @@ async fn all_statements_prepare(version: Version) {
         let prepared = client.prepare(sql).await;
         assert!(prepared.is_ok(), "{name}: {:?}", prepared.err());
     }
+    for entity in oltp::Entity::ALL {
+        for sql in entity.statements() {
+            let prepared = client.prepare(&sql).await;
+            assert!(prepared.is_ok(), "{}: {:?}\n{sql}", entity.name, prepared.err());
+        }
+    }
 }
 
 /// The bodies of functions are planned when they run, so a fault in one is seen no earlier.

@@ -184,7 +184,7 @@ async fn the_database_may_restart_at_any_time(version: Version) {
         assert!(killed.success());
     }
     writer.await.unwrap();
-    let page = oltp.list(oltp::Entity::Order, None, 400, &oltp::Filter::default()).await.unwrap();
+    let page = oltp.list(&oltp::Ask::parse(oltp::Entity::ORDER, [("limit", "400")]).unwrap(), false).await.unwrap();
     assert_eq!(page.items.len(), 300);
     let again = oltp.run(&context(), &Command::Product(product("a"))).await.unwrap().0;
     assert_eq!(again.effect, Effect::Unchanged);

@@ -1,8 +1,0 @@
-select t.order_id, to_jsonb(t) || jsonb_build_object('units', trim_scale(t.units)::text) from crm.sales_order t
-where t.order_id > $1::uuid
-    and ($3::timestamptz is null or t.updated_at >= $3)
-    and ($4::text is null or t.status = $4)
-    and ($6::text is null or t.member_id = coalesce(
-        (select m.member_id from crm.member m where m.member_id = $5::uuid),
-        (select m.member_id from crm.member m where m.member_no = $6)))
-order by t.order_id limit $2::bigint

@@ -1,0 +1,44 @@
+use super::entity::{Column, Entity, Filter, Key, Takes};
+
+/// Statuses of members.
+const STATUSES: &[&str] = &["active", "suspended", "closed", "merged", "erased"];
+
+impl Entity {
+    /// A member.
+    pub const MEMBER: &Self = &Self {
+        name: "member",
+        path: "members",
+        about: "A member, with identities, consents and points",
+        table: "crm.member",
+        id: Column::uuid("member_id"),
+        key: Key::Code("member_no"),
+        whole: &[
+            ("home_store_code", "(select s.store_code from crm.store s where s.store_id = t.home_store_id)"),
+            (
+                "identities",
+                "(select coalesce(jsonb_agg(jsonb_build_object('identity_id', i.identity_id, 'kind', i.kind,
+                        'strength', i.strength, 'created_at', i.created_at, 'value', case
+                            when current_setting('storewide.pii', true) = 'on' or i.kind in ('anonymous', 'external') then v.value
+                            when length(v.value) < 8 then '***'
+                            else left(v.value, 1) || '***' || right(v.value, 2) end) order by i.identity_id), '[]')
+                    from crm.member_identity i left join crm.member_identity_value v using (identity_id)
+                    where i.member_id = t.member_id)",
+            ),
+            (
+                "consents",
+                "(select coalesce(jsonb_agg(to_jsonb(c) - 'member_id' order by c.purpose, c.channel), '[]')
+                    from crm.consent c where c.member_id = t.member_id)",
+            ),
+            ("points", "(select a.balance from crm.points_account a where a.member_id = t.member_id and a.kind = 'member')"),
+        ],
+        merges: &["(select to_jsonb(p) - 'member_id' - 'updated_at' from crm.member_pii p
+            where p.member_id = t.member_id and current_setting('storewide.pii', true) = 'on')"],
+        filters: &[
+            Filter::UPDATED_SINCE,
+            Filter::status(STATUSES),
+            Filter { name: "tier", about: "Tier", takes: Takes::Text, sql: "t.tier_code = {}" },
+        ],
+        sorts: &[Column::time("updated_at"), Column::time("enrolled_at"), Column::text("member_no")],
+        ..Self::BLANK
+    };
+}

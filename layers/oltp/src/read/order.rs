@@ -1,0 +1,51 @@
+use super::entity::{Column, Entity, Filter, Key, Takes};
+use crate::command::ORDER_STATUSES;
+
+impl Entity {
+    /// An order, with lines and payments.
+    pub const ORDER: &Self = &Self {
+        name: "order",
+        path: "orders",
+        about: "An order, with lines and payments",
+        table: "crm.sales_order",
+        id: Column::uuid("order_id"),
+        key: Key::Numbered { number: "order_no" },
+        shows: &[("units", "trim_scale(t.units)::text")],
+        whole: &[
+            ("store_code", "(select s.store_code from crm.store s where s.store_id = t.store_id)"),
+            ("member_no", "(select m.member_no from crm.member m where m.member_id = t.member_id)"),
+            (
+                "lines",
+                "(select coalesce(jsonb_agg(to_jsonb(l) - 'order_id' - 'member_id' || jsonb_build_object(
+                        'quantity', trim_scale(l.quantity)::text, 'sku_code', k.sku_code) order by l.line_no), '[]')
+                    from crm.order_line l left join crm.sku k using (sku_id) where l.order_id = t.order_id)",
+            ),
+            (
+                "payments",
+                "(select coalesce(jsonb_agg(to_jsonb(p) - 'order_id' - 'member_id' order by p.payment_no), '[]')
+                    from crm.payment p where p.order_id = t.order_id)",
+            ),
+        ],
+        filters: &[
+            Filter::UPDATED_SINCE,
+            Filter::status(ORDER_STATUSES),
+            Filter::MEMBER,
+            Filter::STORE,
+            Filter {
+                name: "placed_since",
+                about: "Placed at or after this time",
+                takes: Takes::Time,
+                sql: "t.placed_at >= {}",
+            },
+            Filter {
+                name: "placed_until",
+                about: "Placed before this time",
+                takes: Takes::Time,
+                sql: "t.placed_at < {}",
+            },
+            Filter { name: "business_date", about: "Business day", takes: Takes::Day, sql: "t.business_date = {}" },
+        ],
+        sorts: &[Column::time("updated_at"), Column::time("placed_at")],
+        ..Self::BLANK
+    };
+}
