@@ -166,11 +166,11 @@ alter table crm.ticket replica identity full;
 alter table crm.subscription replica identity full;
 
 -- Puts ids in the place of names: order_source and order_no, member_no, member_kind and member_token (an identity that may be
--- unknown: it stays as `contact`), sku_code, campaign (a code). An order brings its owner. What cannot be found is a fault.
+-- unknown: it stays as `contact`), sku_code, campaign_code. An order brings its owner. What cannot be found is a fault.
 create function crm.named(b jsonb) returns jsonb
 language plpgsql stable as $$
 declare
-    out jsonb := b - '{order_source,order_no,member_no,member_kind,member_token,sku_code,campaign}'::text[];
+    out jsonb := b - '{order_source,order_no,member_no,member_kind,member_token,sku_code,campaign_code}'::text[];
     found_id uuid;
     owner uuid;
 begin
@@ -205,8 +205,8 @@ begin
         end if;
         out := out || jsonb_build_object('sku_id', found_id);
     end if;
-    if b ->> 'campaign' is not null then
-        select k.campaign_id into found_id from crm.campaign k where k.campaign_code = b ->> 'campaign';
+    if b ->> 'campaign_code' is not null then
+        select k.campaign_id into found_id from crm.campaign k where k.campaign_code = b ->> 'campaign_code';
         if found_id is null then
             return jsonb_build_object('fault', 'unknown_campaign', 'pointer', '/campaign_code',
                 'detail', 'there is no campaign with this code; put the campaign first');
@@ -425,3 +425,25 @@ create trigger append_only before delete or truncate on crm.shipment_event
     for each statement execute function crm.append_only();
 create trigger append_only before delete or truncate on crm.ticket_event
     for each statement execute function crm.append_only();
+
+-- Records what a person said to a recommendation; the first word stands. Gives it, and whether it had been given before.
+create function crm.record_approval(q jsonb) returns jsonb
+language plpgsql as $$
+declare
+    w crm.approval;
+    stored crm.approval;
+begin
+    w := jsonb_populate_record(null::crm.approval, q);
+    select r.member_id into w.member_id from crm.recommendation r where r.recommendation_id = w.recommendation_id for no key update;
+    if not found then
+        return null;
+    end if;
+    insert into crm.approval select w.* on conflict (recommendation_id) do nothing;
+    if found then
+        insert into crm.audit_log (actor, action, entity, entity_id, reason)
+        values (w.decided_by, w.verdict, 'recommendation', w.recommendation_id::text, w.reason);
+    end if;
+    select * into stored from crm.approval a where a.recommendation_id = w.recommendation_id;
+    return jsonb_build_object('id', stored.approval_id, 'verdict', stored.verdict, 'repeated', stored.approval_id <> w.approval_id);
+end
+$$;

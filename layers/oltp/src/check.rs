@@ -169,6 +169,26 @@ pub(crate) fn past(pointer: &str, at: Option<Timestamp>, now: Timestamp) -> Chec
     at.map_or(Ok(()), |at| between(pointer, at, 1970, now))
 }
 
+/// A time that may lie ahead.
+pub(crate) fn far(pointer: &str, at: Option<Timestamp>) -> Checked {
+    match at {
+        Some(at) if !(1970..=9000).contains(&year(at)) => {
+            Err(OltpError::invalid("oltp.out_of_range", pointer, "between the years 1970 and 9000"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A start and an end after it, both of which may lie ahead or be open.
+pub(crate) fn window(from: &str, start: Option<Timestamp>, until: &str, end: Option<Timestamp>) -> Checked {
+    far(from, start)?;
+    far(until, end)?;
+    if start.zip(end).is_some_and(|(start, end)| end <= start) {
+        return Err(OltpError::invalid("oltp.out_of_range", until, "after its start"));
+    }
+    Ok(())
+}
+
 pub(crate) fn days(pointer: &str, day: Date, first: Date, now: Timestamp) -> Checked {
     // Two days: the day of a time that is one day ahead, in the zone farthest ahead of UTC.
     let latest = now.checked_add(jiff::SignedDuration::from_hours(48)).unwrap_or(now).to_zoned(TimeZone::UTC).date();

@@ -3,24 +3,36 @@
 //!
 //! A command names things by *their* codes and numbers; the store answers with ours.
 
+mod campaign;
 mod member;
 mod order;
 mod product;
 mod sales_return;
+mod shipment;
 mod sku;
 mod store;
+mod subscription;
+mod ticket;
 
+pub use campaign::{PutAdSpend, PutCampaign};
 pub use member::{ConsentValue, IdentityValue, PutMember};
 pub use order::{OrderLineValue, PaymentValue, PutOrder};
 pub use product::PutProduct;
 pub use sales_return::{PutReturn, ReturnLineValue};
+pub use shipment::{PutShipment, ShipmentEventValue, ShipmentLineValue};
 pub use sku::PutSku;
 pub use store::PutStore;
+pub use subscription::PutSubscription;
+pub use ticket::PutTicket;
 
+pub(crate) use campaign::{AD_LEVELS, CAMPAIGN_CHANNELS, CAMPAIGN_STATUSES};
 pub(crate) use order::ORDER_STATUSES;
 pub(crate) use product::PRODUCT_STATUSES;
 pub(crate) use sales_return::RETURN_STATUSES;
+pub(crate) use shipment::SHIPMENT_STATUSES;
 pub(crate) use store::STORE_TYPES;
+pub(crate) use subscription::SUBSCRIPTION_STATUSES;
+pub(crate) use ticket::{TICKET_STATUSES, TICKET_TYPES};
 
 use crate::check::Checked;
 use crate::error::OltpError;
@@ -184,6 +196,11 @@ commands! {
     Member(PutMember),
     Order(PutOrder),
     Return(PutReturn),
+    Campaign(PutCampaign),
+    AdSpend(PutAdSpend),
+    Shipment(PutShipment),
+    Ticket(PutTicket),
+    Subscription(PutSubscription),
 }
 
 /// Who asks, for the audit log and for idempotency.

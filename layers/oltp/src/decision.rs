@@ -8,6 +8,7 @@ use model::Timestamp;
 use model::ids::{ActionId, MemberId, PersonId, RecommendationId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 /// What the guardrails ask of the store.
@@ -248,5 +249,44 @@ impl Oltp {
         let answer: Option<Value> = rows.first().and_then(|row| row.get(0));
         serde_json::from_value(answer.unwrap_or(Value::Null))
             .map_err(|error| OltpError::Internal(format!("the store gave an answer of another shape: {error}")))
+    }
+}
+
+/// What a person said to a recommendation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Approval {
+    /// Go on.
+    Approved,
+    /// Do not.
+    Rejected,
+    /// Nobody answered in time.
+    Expired,
+}
+
+impl Oltp {
+    /// Records what a person said to a recommendation. The first word stands; gives it.
+    ///
+    /// # Errors
+    /// [`OltpError::NotFound`] when there is no such recommendation; [`OltpError::Unavailable`] when the server does not answer.
+    pub async fn record_approval(
+        &self,
+        recommendation: RecommendationId,
+        verdict: Approval,
+        by: &str,
+        reason: Option<&str>,
+        at: Timestamp,
+    ) -> Result<Approval, OltpError> {
+        #[derive(Deserialize)]
+        struct Stored {
+            verdict: Approval,
+        }
+        let ask = json!({"approval_id": Uuid::now_v7(), "recommendation_id": recommendation.0, "verdict": verdict,
+            "decided_by": by, "reason": reason, "at": at});
+        let rows = self.query(statement::RECORD_APPROVAL, &[&ask]).await?;
+        let stored: Option<Json<Stored>> = rows.first().and_then(|row| row.get(0));
+        stored
+            .map(|stored| stored.0.verdict)
+            .ok_or_else(|| OltpError::NotFound("there is no such recommendation".to_owned()))
     }
 }

@@ -42,12 +42,13 @@ pub enum OltpError {
 }
 
 /// Faults that the SQL functions answer, with the code that callers see. Conflicts are with other records.
-const FAULTS: [(&str, &str, bool); 12] = [
+const FAULTS: [(&str, &str, bool); 13] = [
     ("unknown_store", "oltp.unknown_store", false),
     ("unknown_product", "oltp.unknown_product", false),
     ("unknown_sku", "oltp.unknown_sku", false),
     ("unknown_member", "oltp.unknown_member", false),
     ("unknown_order", "oltp.unknown_order", false),
+    ("unknown_campaign", "oltp.unknown_campaign", false),
     ("unknown_line", "oltp.unknown_line", false),
     ("unknown_timezone", "oltp.unknown_timezone", false),
     ("over_return", "oltp.over_return", false),

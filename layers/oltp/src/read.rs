@@ -2,14 +2,18 @@
 //! below this one. Statements, checks of what is asked and the API's reference follow from the declaration.
 
 mod ask;
+mod campaign;
 mod entity;
 mod member;
 mod order;
 mod product;
 mod sales_return;
+mod shipment;
 mod sku;
 mod sql;
 mod store;
+mod subscription;
+mod ticket;
 
 pub use ask::{Ask, Fields, PAGE, PAGE_MAX};
 pub use entity::{Column, Entity, Filter, Takes};
@@ -26,7 +30,19 @@ const ID_MAX: usize = 512;
 
 impl Entity {
     /// All that can be read, in the order of the reference.
-    pub const ALL: &[&Self] = &[Self::STORE, Self::PRODUCT, Self::SKU, Self::MEMBER, Self::ORDER, Self::RETURN];
+    pub const ALL: &[&Self] = &[
+        Self::STORE,
+        Self::PRODUCT,
+        Self::SKU,
+        Self::MEMBER,
+        Self::ORDER,
+        Self::RETURN,
+        Self::SHIPMENT,
+        Self::CAMPAIGN,
+        Self::AD_SPEND,
+        Self::TICKET,
+        Self::SUBSCRIPTION,
+    ];
 
     /// Every statement that reading it can come to, for whoever prepares them all.
     #[must_use]

@@ -26,6 +26,8 @@ pub const RECORD_RECOMMENDATION: &str = include_str!("../sql/record_recommendati
 pub const DUE_ACTIONS: &str = include_str!("../sql/due_actions.sql");
 /// Records an attempt to deliver.
 pub const RECORD_DELIVERY: &str = include_str!("../sql/record_delivery.sql");
+/// Records what a person said to a recommendation.
+pub const RECORD_APPROVAL: &str = include_str!("../sql/record_approval.sql");
 /// Retracts the recommendations of an intent.
 pub const RETRACT: &str = include_str!("../sql/retract.sql");
 /// Writes outcomes.
@@ -40,7 +42,7 @@ pub const LIST_DECISIONS: &str = include_str!("../sql/list_decisions.sql");
 pub const GET_DECISION: &str = include_str!("../sql/get_decision.sql");
 
 /// All of them, by name.
-pub const ALL: [(&str, &str); 19] = [
+pub const ALL: [(&str, &str); 20] = [
     ("run", RUN),
     ("position", POSITION),
     ("api_key_create", API_KEY_CREATE),
@@ -54,6 +56,7 @@ pub const ALL: [(&str, &str); 19] = [
     ("record_recommendation", RECORD_RECOMMENDATION),
     ("due_actions", DUE_ACTIONS),
     ("record_delivery", RECORD_DELIVERY),
+    ("record_approval", RECORD_APPROVAL),
     ("retract", RETRACT),
     ("settle_outcomes", SETTLE_OUTCOMES),
     ("actions_of_orders", ACTIONS_OF_ORDERS),

@@ -128,3 +128,32 @@ select crm.settle_outcomes(array['00000000-0000-0000-0000-0000000000b1'::uuid], 
 select crm.acted(0, '{"actor": "t"}', 'store', gen_random_uuid(), 'updated', 2, '{"balance": 1}');
 
 select crm.after_orders(array_agg(order_id)) from crm.sales_order;
+
+select crm.do_campaign('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000d1", "b": {"campaign_code": "c", "name": "C",
+    "channel": "ads", "attributes": {}}}]');
+
+select crm.named('{"order_source": "till", "order_no": "1", "member_no": "m1", "sku_code": "a", "campaign_code": "c"}'),
+    crm.named('{"member_kind": "email", "member_token": "x"}'), crm.named('{"sku_code": "none"}');
+
+select crm.put_record('campaign', '{campaign_code}', 0, '{"actor": "t"}', gen_random_uuid(), '{"campaign_code": "c", "name": "D"}');
+
+select crm.do_ad_spend('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000d2", "b": {"platform": "p", "account": "a",
+    "level": "ad", "level_no": "1", "day": "2026-01-31", "breakdown": "", "currency": "USD", "spend_minor": 1, "campaign_code": "c"}}]');
+
+select crm.do_subscription('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000d3", "b": {"source": "s",
+    "subscription_no": "1", "member_no": "m1", "sku_code": "a", "quantity": 1, "status": "active", "interval_unit": "day",
+    "interval_count": 1, "price_minor": 1, "currency": "USD", "started_at": "2026-03-01T00:00:00Z"}}]');
+
+select crm.do_ticket('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000d4", "b": {"source": "s", "ticket_no": "1",
+    "member_no": "m1", "opened_at": "2026-03-01T00:00:00Z", "tags": []}}]');
+
+select crm.do_shipment('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000d5", "b": {"source": "s", "shipment_no": "1",
+    "order_source": "till", "order_no": "1", "events": []}}]');
+
+select crm.put_shipment_lines('00000000-0000-0000-0000-0000000000d5', null, '[{"line_no": 1, "quantity": 1}]');
+
+select crm.add_shipment_events('00000000-0000-0000-0000-0000000000d5', null, '[{"id": "00000000-0000-0000-0000-0000000000d6",
+    "status": "delivered", "at": "2026-03-01T00:00:00Z"}]');
+
+select crm.record_approval(jsonb_build_object('approval_id', gen_random_uuid(), 'recommendation_id', recommendation_id, 'verdict', 'approved',
+    'decided_by', 't', 'at', now())) from crm.recommendation limit 1;

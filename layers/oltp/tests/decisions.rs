@@ -2,7 +2,7 @@ use crate::shop::{Shop, giving_back, member, order, time};
 use engine_postgres::Version;
 use model::ids::{ActionId, MemberId, OrderId, PersonId, RecommendationId};
 use oltp::command::{ConsentValue, PutOrder, PutReturn};
-use oltp::decision::{Attempt, Cap, NewAction, NewRecommendation, Next, Verdict};
+use oltp::decision::{Approval, Attempt, Cap, NewAction, NewRecommendation, Next, Verdict};
 use oltp::{Command, OltpError};
 use serde_json::json;
 use uuid::Uuid;
@@ -41,6 +41,7 @@ crate::on_both!(
     proposals_at_the_same_moment_cannot_pass_the_cap_together,
     an_action_is_leased_tried_and_measured,
     what_proved_wrong_is_not_sent,
+    the_first_word_on_a_recommendation_stands,
 );
 
 async fn guardrails_see_the_member_as_it_stands(version: Version) {
@@ -207,4 +208,18 @@ async fn what_proved_wrong_is_not_sent(version: Version) {
     assert_eq!(shop.retract_recommendations(new.intent_id, time(NOW)).await.unwrap(), 0);
     assert!(shop.due_actions(time(NOW), time(NOW), 10).await.unwrap().is_empty());
     assert_eq!(shop.value::<String>("select status from crm.recommendation").await, "retracted");
+}
+
+async fn the_first_word_on_a_recommendation_stands(version: Version) {
+    let shop = Shop::open(version).await;
+    let new = proposal(ann(&shop).await);
+    let say = async |id, verdict| shop.record_approval(id, verdict, "key-1", Some("fine"), time(NOW)).await;
+    assert_eq!(say(new.id, Approval::Approved).await.unwrap_err().code(), "oltp.not_found");
+    shop.record_recommendation(&new).await.unwrap();
+    assert_eq!(say(new.id, Approval::Rejected).await.unwrap(), Approval::Rejected);
+    assert_eq!(say(new.id, Approval::Approved).await.unwrap(), Approval::Rejected);
+    let audited: i64 = shop.value("select count(*) from crm.audit_log where action = 'rejected'").await;
+    assert_eq!(audited, 1);
+    let owned: bool = shop.value("select member_id is not null from crm.approval").await;
+    assert!(owned);
 }

@@ -30,6 +30,7 @@ mod migrations;
 mod orders;
 mod reads;
 mod returns;
+mod service;
 mod shop;
 mod statements;
 mod trouble;

@@ -2,8 +2,7 @@
 
 use super::{Asked, Written, write};
 use crate::check::{
-    CODE_MAX, Checked, WORD_MAX, attributes, between, count, country, days, one_of, optional, past, text, timezone,
-    year,
+    CODE_MAX, Checked, WORD_MAX, attributes, between, count, country, days, far, one_of, optional, past, text, timezone,
 };
 use crate::error::OltpError;
 use jiff::civil::date;
@@ -167,11 +166,7 @@ fn consents(consents: &[ConsentValue], now: Timestamp) -> Checked {
         one_of(&at("status"), Some(&consent.status), &["granted", "denied", "revoked"])?;
         optional(&at("source"), consent.source.as_deref(), WORD_MAX)?;
         past(&at("status_at"), consent.status_at, now)?;
-        if let Some(expiry) = consent.expires_at
-            && (year(expiry) < 1970 || year(expiry) > 9000)
-        {
-            return Err(OltpError::invalid("oltp.out_of_range", at("expires_at"), "between the years 1970 and 9000"));
-        }
+        far(&at("expires_at"), consent.expires_at)?;
         if !seen.insert((&consent.purpose, &consent.channel)) {
             let detail = "each purpose and channel comes once in a command";
             return Err(OltpError::invalid("oltp.duplicate_consent", at("channel"), detail));

@@ -185,6 +185,16 @@ impl Filter {
             (select m.member_id from crm.member m where m.member_no = {}))",
     };
 
+    /// For all that is about an order, by the column `order_id`.
+    pub(crate) const ORDER: Self = Self {
+        name: "order",
+        about: "The order: our id or `source:order_no`",
+        takes: Takes::Code,
+        sql: "t.order_id = coalesce((select o.order_id from crm.sales_order o where o.order_id = {id}),
+            (select o.order_id from crm.sales_order o
+                where (o.source, o.order_no) = (split_part({}, ':', 1), substr({}, strpos({}, ':') + 1))))",
+    };
+
     /// For all that belongs to a store, by the column `store_id`.
     pub(crate) const STORE: Self = Self {
         name: "store",

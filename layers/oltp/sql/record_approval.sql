@@ -1,0 +1,1 @@
+select crm.record_approval($1::jsonb)
