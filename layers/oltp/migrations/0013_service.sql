@@ -244,7 +244,7 @@ begin
     end if;
     -- Older, or no news: a newer time alone is news, it must hold off what comes late. No time is no claim to be newer.
     if (asked ->> 'source_updated_at')::timestamptz < (old ->> 'source_updated_at')::timestamptz
-        or old @> case when ask ->> 'source_updated_at' is null then asked - 'source_updated_at' else asked end then
+        or old @> (case when ask ->> 'source_updated_at' is null then asked - 'source_updated_at' else asked end) then
         answer := crm.answer(i, c, entity, (old ->> id_column)::uuid, 'unchanged', (old ->> 'row_version')::bigint);
         return;
     end if;
