@@ -177,11 +177,7 @@ impl House {
             sku_code: "s".to_owned(),
             quantity: 1.into(),
             unit_price_minor: Some(minor),
-            gross_minor: None,
-            discount_minor: 0,
-            tax_minor: 0,
-            voided: false,
-            description: None,
+            ..OrderLineValue::default()
         };
         let order = PutOrder {
             source: "till".to_owned(),
@@ -206,7 +202,7 @@ impl House {
 
     /// Gives all of an order back and captures that.
     pub async fn give_back(&self, order: &PutOrder, id: OrderId) {
-        let line = ReturnLineValue { line_no: 1, quantity: 1.into(), net_minor: None };
+        let line = ReturnLineValue { line_no: 1, quantity: 1.into(), ..ReturnLineValue::default() };
         let back = PutReturn {
             source: order.source.clone(),
             return_no: order.order_no.clone(),

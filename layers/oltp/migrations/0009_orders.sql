@@ -297,7 +297,7 @@ begin
             buyer_kind text, buyer_token text, anonymous_id text, business_date date, placed_at timestamptz, currency text,
             status text, tax_included boolean, units numeric, fulfilled numeric, gross bigint, discount bigint,
             order_discount bigint, tax bigint, order_tax bigint, shipping bigint, net bigint, total bigint, paid bigint,
-            change bigint, coupon_codes jsonb, source_updated_at timestamptz, version bigint, lines jsonb, payments jsonb)
+            change bigint, coupon_codes jsonb, source_updated_at timestamptz, version bigint, event uuid, lines jsonb, payments jsonb)
         left join crm.store s on s.store_code = b.store_code
         left join crm.member n on n.member_no = b.member_no
         left join crm.member_identity h
@@ -330,7 +330,6 @@ begin
             coalesce(a.order_discount, 0), a.tax, coalesce(a.order_tax, 0), a.shipping, a.net, a.total, coalesce(a.change, 0),
             array(select jsonb_array_elements_text(a.coupon_codes)), a.source_updated_at, a.version
         from asked a where a.id <> all (array(select id from skip))
-        returning order_id, member_id, status, payment_status, fulfilment_status, source, placed_at
     ), lines as (
         insert into crm.order_line
         select l.id, l.order_id, l.n, l.owner, l.sku_id, l.product_id, l.q, l.price, l.gross, l.discount, l.tax,
@@ -347,8 +346,10 @@ begin
     ), events as (
         insert into crm.order_event (event_id, order_id, member_id, type, status, payment_status, fulfilment_status, source,
             occurred_at)
-        select crm.uuid7(), s.order_id, s.member_id, 'created', s.status, s.payment_status, s.fulfilment_status, s.source, s.placed_at
-        from sold s
+        select coalesce(a.event, crm.uuid7()), a.id, a.owner, 'created', a.status,
+            crm.payment_status(a.status, a.total, a.paid - coalesce(a.change, 0), 0, a.paid is not null),
+            crm.fulfilment_status(a.status, a.units, a.fulfilled, 0), a.source, a.placed_at
+        from asked a where a.id <> all (array(select id from skip))
     ), audited as (
         insert into crm.audit_log (actor, action, entity, entity_id, reason, request_id)
         select a.c ->> 'actor', 'created', 'order', a.id::text, a.c ->> 'reason', a.c ->> 'request'

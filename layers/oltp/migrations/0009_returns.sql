@@ -168,7 +168,7 @@ begin
         raise exception 'made at the same time' using errcode = 'unique_violation';
     end if;
     touched := crm.edit_return_lines(ask.return_id, owner, lines, b -> 'ids')
-        + crm.edit_refunds(ask.return_id, sold.order_id, owner, ask.currency, b -> 'refunds');
+        + crm.edit_refunds(ask.return_id, sold.order_id, owner, ask.currency, b -> 'refunds', b -> 'refund_ids');
     if version is null and touched > 0 then
         update crm.sales_return r set row_version = r.row_version + 1, updated_at = now()
         where r.return_id = ask.return_id returning r.row_version into version;
@@ -218,7 +218,7 @@ begin
     end if;
     select r.place, r.payment_no, p.payment_id is null as unknown, p.amount_minor - coalesce(f.given, 0) as rest into bad
     from (
-        select v.payment_no, min(v.place) as place, sum(v.amount_minor) filter (where v.status in ('pending', 'completed')) as amount_minor
+        select v.payment_no, min(v.place) as place, sum(v.amount_minor) filter (where coalesce(v.status, 'completed') in ('pending', 'completed')) as amount_minor
         from rows from (jsonb_to_recordset(refunds) as (payment_no int, amount_minor bigint, status text)) with ordinality
             as v (payment_no, amount_minor, status, place)
         where v.payment_no is not null group by v.payment_no) r
@@ -245,7 +245,7 @@ begin
             and f.return_id <> refund_fault.return_id and f.status in ('pending', 'completed')), 0);
     if total.payments > 0 and total.taken < (
         select sum(v.amount_minor) from jsonb_to_recordset(refunds) as v (amount_minor bigint, status text)
-        where v.status in ('pending', 'completed'))
+        where coalesce(v.status, 'completed') in ('pending', 'completed'))
     then
         return crm.fault(i, 'over_refund', '/refunds', 'of the order there are ' || greatest(total.taken, 0) || ' minor units left to refund');
     end if;
@@ -286,7 +286,7 @@ end
 $$;
 
 -- Makes a return's refunds what is asked for; gives the number of rows touched. Refunds that are gone are kept as voided.
-create function crm.edit_refunds(return_id uuid, order_id uuid, owner uuid, currency text, refunds jsonb) returns bigint
+create function crm.edit_refunds(return_id uuid, order_id uuid, owner uuid, currency text, refunds jsonb, ids jsonb) returns bigint
 language plpgsql as $$
 declare
     result bigint;
@@ -294,10 +294,11 @@ begin
     with put as (
         insert into crm.refund as t (refund_id, return_id, refund_no, order_id, member_id, payment_no, tender_type, amount_minor,
             currency, status, processor_ref, refunded_at)
-        select v.id, edit_refunds.return_id, v.refund_no, edit_refunds.order_id, owner, v.payment_no, v.tender_type, v.amount_minor,
-            edit_refunds.currency, v.status, v.processor_ref, v.refunded_at
-        from jsonb_to_recordset(refunds) as v (id uuid, refund_no int, payment_no int, tender_type text, amount_minor bigint,
-            status text, processor_ref text, refunded_at timestamptz)
+        select (ids ->> (v.place - 1)::int)::uuid, edit_refunds.return_id, v.refund_no, edit_refunds.order_id, owner, v.payment_no,
+            v.tender_type, v.amount_minor, edit_refunds.currency, coalesce(v.status, 'completed'), v.processor_ref, v.refunded_at
+        from rows from (jsonb_to_recordset(refunds) as (refund_no int, payment_no int, tender_type text, amount_minor bigint,
+            status text, processor_ref text, refunded_at timestamptz)) with ordinality
+            as v (refund_no, payment_no, tender_type, amount_minor, status, processor_ref, refunded_at, place)
         on conflict on constraint refund_return_id_refund_no_key do update set member_id = excluded.member_id,
             payment_no = excluded.payment_no, tender_type = excluded.tender_type, amount_minor = excluded.amount_minor,
             currency = excluded.currency, status = excluded.status, processor_ref = excluded.processor_ref,

@@ -223,3 +223,13 @@ fn deeper_or_nul(value: &Value, depth: usize) -> bool {
         _ => false,
     }
 }
+
+/// The version of a record in its source.
+pub(crate) fn version(version: Option<i64>) -> Checked {
+    match version {
+        Some(version) if version < 0 => {
+            Err(OltpError::invalid("oltp.out_of_range", "/source_version", "a version is not negative"))
+        }
+        _ => Ok(()),
+    }
+}

@@ -18,7 +18,7 @@ pub use campaign::{PutAdSpend, PutCampaign};
 pub use member::{ConsentValue, IdentityValue, PutMember};
 pub use order::{OrderLineValue, PaymentValue, PutOrder};
 pub use product::PutProduct;
-pub use sales_return::{PutReturn, ReturnLineValue};
+pub use sales_return::{PutReturn, RefundValue, ReturnLineValue};
 pub use shipment::{PutShipment, ShipmentEventValue, ShipmentLineValue};
 pub use sku::PutSku;
 pub use store::PutStore;

@@ -22,6 +22,11 @@ pub struct Config {
     pub batch_lines_max: usize,
     /// How many days the answer to an idempotency key is kept at least; older ones go as commands with new keys come.
     pub idempotency_days: u16,
+    /// For how many months after this one the ledgers' partitions are there already.
+    pub partitions_ahead: u8,
+    /// How many whole months the ledgers are kept, those of points and stock excepted, which balances are sums of; for ever when
+    /// absent. At least 1.
+    pub keep_months: Option<u16>,
 }
 
 impl Default for Config {
@@ -36,6 +41,8 @@ impl Default for Config {
             batch_commands_max: 500,
             batch_lines_max: 10_000,
             idempotency_days: 7,
+            partitions_ahead: 2,
+            keep_months: None,
         }
     }
 }

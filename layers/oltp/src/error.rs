@@ -42,7 +42,7 @@ pub enum OltpError {
 }
 
 /// Faults that the SQL functions answer, with the code that callers see. Conflicts are with other records.
-const FAULTS: [(&str, &str, bool); 13] = [
+const FAULTS: [(&str, &str, bool); 17] = [
     ("unknown_store", "oltp.unknown_store", false),
     ("unknown_product", "oltp.unknown_product", false),
     ("unknown_sku", "oltp.unknown_sku", false),
@@ -52,7 +52,11 @@ const FAULTS: [(&str, &str, bool); 13] = [
     ("unknown_line", "oltp.unknown_line", false),
     ("unknown_timezone", "oltp.unknown_timezone", false),
     ("over_return", "oltp.over_return", false),
+    ("unknown_payment", "oltp.unknown_payment", false),
+    ("overpaid", "oltp.overpaid", false),
+    ("over_refund", "oltp.over_refund", false),
     ("below_returned", "oltp.below_returned", true),
+    ("below_refunded", "oltp.below_refunded", true),
     ("identity_taken", "oltp.identity_taken", true),
     ("member_closed", "oltp.member_closed", true),
     ("other_order", "oltp.other_order", true),

@@ -41,8 +41,15 @@ pub const LIST_DECISIONS: &str = include_str!("../sql/list_decisions.sql");
 /// One decision.
 pub const GET_DECISION: &str = include_str!("../sql/get_decision.sql");
 
+/// The partitions of all ledgers.
+pub const PARTITIONS: &str = include_str!("../sql/partitions.sql");
+/// Makes the partitions of the months to come.
+pub const MAKE_PARTITIONS: &str = include_str!("../sql/make_partitions.sql");
+/// Drops a ledger's old partitions.
+pub const DROP_PARTITIONS: &str = include_str!("../sql/drop_partitions.sql");
+
 /// All of them, by name.
-pub const ALL: [(&str, &str); 20] = [
+pub const ALL: [(&str, &str); 23] = [
     ("run", RUN),
     ("position", POSITION),
     ("api_key_create", API_KEY_CREATE),
@@ -63,4 +70,7 @@ pub const ALL: [(&str, &str); 20] = [
     ("outcomes_due", OUTCOMES_DUE),
     ("list_decisions", LIST_DECISIONS),
     ("get_decision", GET_DECISION),
+    ("partitions", PARTITIONS),
+    ("make_partitions", MAKE_PARTITIONS),
+    ("drop_partitions", DROP_PARTITIONS),
 ];

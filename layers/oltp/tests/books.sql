@@ -8,7 +8,7 @@ union all
 select 'order ' || o.order_no || ' is not the sum of its lines'
 from crm.sales_order o
 left join (
-    select order_id, sum(quantity) as units, sum(gross_minor) as gross, sum(discount_minor) as discount, sum(tax_minor) as tax,
+    select order_id, sum(quantity) filter (where line_type in ('sale', 'gift_card')) as units, sum(gross_minor) as gross, sum(discount_minor) as discount, sum(tax_minor) as tax,
         sum(net_minor) as net
     from crm.order_line where not voided group by order_id) l using (order_id)
 where (o.units, o.gross_minor, o.discount_minor, o.tax_minor, o.net_minor) is distinct from
@@ -49,3 +49,48 @@ union all
 select 'return ' || r.return_no || ' has another owner than its order'
 from crm.sales_return r join crm.return_line l using (return_id) join crm.sales_order o using (order_id)
 where r.member_id is distinct from o.member_id or l.member_id is distinct from o.member_id
+union all
+select 'order ' || o.order_no || ' is ' || o.status || ', ' || o.payment_status || ', ' || o.fulfilment_status
+from crm.sales_order o
+cross join lateral (
+    select coalesce(sum(rl.quantity) filter (where ol.line_type in ('sale', 'gift_card')), 0) as units
+    from crm.sales_return r join crm.return_line rl using (return_id) join crm.order_line ol using (order_line_id)
+    where r.order_id = o.order_id and r.status = 'completed') b
+cross join lateral (
+    select coalesce(sum(amount_minor) filter (where status = 'captured'), 0) - o.change_minor as paid, bool_or(status <> 'voided') as tendered
+    from crm.payment where order_id = o.order_id) p
+cross join lateral (
+    select coalesce(sum(amount_minor), 0) as refunded from crm.refund where order_id = o.order_id and status = 'completed') f
+where (o.status = 'returned') <> (o.source_status = 'returned' or (o.source_status <> 'cancelled' and b.units > 0 and b.units >= o.units))
+    or (o.payment_status in ('refunded', 'partially_refunded')) <> (f.refunded > 0)
+    or (p.tendered and f.refunded = 0 and o.payment_status
+        <> case when p.paid >= o.total_minor then 'paid' when p.paid > 0 then 'partially_paid' else 'unpaid' end)
+    or (o.fulfilment_status in ('returned', 'partially_returned')) <> (b.units > 0 or (o.source_status = 'returned'
+        and not exists (select from crm.order_line l where l.order_id = o.order_id and not l.voided and l.fulfilled_quantity is not null)))
+union all
+select 'of payment ' || p.payment_id || ' more was refunded than taken'
+from crm.payment p join crm.refund f using (order_id, payment_no) where f.status in ('pending', 'completed')
+group by p.payment_id having sum(f.amount_minor) > case when p.status = 'captured' then p.amount_minor else 0 end
+union all
+select 'refund ' || f.refund_id || ' has another owner or order than its return'
+from crm.refund f join crm.sales_return r using (return_id)
+where f.member_id is distinct from r.member_id or f.order_id is distinct from r.order_id
+union all
+select 'order ' || o.order_no || ' has no event of its making, or its last one is of another status'
+from crm.sales_order o
+where not exists (select from crm.order_event e where e.order_id = o.order_id and e.type = 'created')
+    or o.status <> (select e.status from crm.order_event e where e.order_id = o.order_id order by e.event_id desc limit 1)
+union all
+select 'the refunds of return ' || r.return_no || ' are not those of its events'
+from crm.sales_return r
+where r.order_id is not null
+    and coalesce((select sum(f.amount_minor) from crm.refund f where f.return_id = r.return_id and f.status = 'completed'), 0)
+        <> coalesce((select sum(e.amount_minor) from crm.order_event e where e.return_id = r.return_id and e.type = 'refunded'), 0)
+union all
+select 'order ' || o.order_no || ' gave its lines ' || l.share || ' of its discount of ' || o.order_discount_minor
+from crm.sales_order o
+cross join lateral (select coalesce(sum(order_discount_minor), 0) as share from crm.order_line where order_id = o.order_id and not voided) l
+where l.share <> o.order_discount_minor
+union all
+select 'an event of the order ' || e.order_id || ' without the order'
+from crm.order_event e where not exists (select from crm.sales_order o where o.order_id = e.order_id)

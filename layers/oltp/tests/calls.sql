@@ -58,7 +58,15 @@ create temporary table asked on commit drop as select '[
         "lines": [{"id": "00000000-0000-0000-0000-000000000053", "n": 1, "sku": "none", "q": 1, "gross": 1, "discount": 0, "tax": 0,
             "void": false}]}}]'::jsonb as orders;
 
-select crm.edit_order(a) from asked cross join lateral unnest(crm.ask_orders(asked.orders)) a where a.known;
+select crm.edit_order(a), crm.edit_fault(o.order_id, a)
+from asked cross join lateral unnest(crm.ask_orders(asked.orders)) a
+join crm.sales_order o on (o.source, o.order_no) = (a.source, a.order_no);
+
+select crm.order_status('paid', 2, 2), crm.payment_status('paid', 100, 50, 0, true), crm.fulfilment_status('paid', 2, 1, 0), crm.overpaid(0);
+
+select crm.come_back(order_id), crm.settle_order(order_id), crm.change_owner(order_id, member_id) from crm.sales_order;
+
+select crm.order_happened(o, 'edited', 'pending', null, 1, 'till', now()) from crm.sales_order o;
 
 select crm.put_orders(orders) from asked;
 
@@ -68,7 +76,7 @@ select crm.edit_lines(o.order_id, o.member_id, array(select l from crm.order_lin
     crm.edit_payments(o.order_id, o.member_id, array(select p from crm.payment p where p.order_id = o.order_id))
 from crm.sales_order o where o.order_no = '1';
 
-select crm.post_points(array_agg(order_id)) from crm.sales_order;
+select crm.post_points(array_agg(order_id)), crm.post_points_again(array_agg(order_id)) from crm.sales_order;
 
 select crm.ask_return(o.order_id, null, '[{"line_no": 1, "quantity": 0.5}, {"line_no": 9, "quantity": 1}]', true)
 from crm.sales_order o where o.order_no = '1';
@@ -81,10 +89,29 @@ select crm.put_returns('[
         "order_source": "till", "order_no": "none", "returned_at": "2026-03-05T10:00:00Z", "lines": []}}]');
 
 select crm.put_return(0, '{"actor": "t"}', gen_random_uuid(), '{"source": "till", "return_no": "r1", "status": "requested",
-    "returned_at": "2026-03-05T10:00:00Z", "lines": [{"line_no": 1, "quantity": 1}], "ids": ["00000000-0000-0000-0000-000000000082"]}', o, s)
+    "returned_at": "2026-03-05T10:00:00Z", "lines": [{"line_no": 1, "quantity": 1}], "ids": ["00000000-0000-0000-0000-000000000082"]}', o, s,
+    o.member_id, null)
 from crm.sales_order o, crm.store s where o.order_no = '1' and s.store_code = 's1';
 
 select crm.edit_return_lines(r.return_id, r.member_id, '{}', '[]') from crm.sales_return r where r.return_no = 'r1';
+
+select crm.ask_blind_return('[{"line_no": 1, "sku_code": "a", "quantity": 1, "net_minor": 5}, {"line_no": 2, "sku_code": "none", "quantity": 1}]');
+
+select crm.refund_fault(0, r.return_id, r.order_id, '[{"refund_no": 1, "payment_no": 1, "amount_minor": 1}, {"refund_no": 2, "payment_no": 9, "amount_minor": 1}]'),
+    crm.edit_refunds(r.return_id, r.order_id, r.member_id, 'USD', '[{"refund_no": 1, "tender_type": "card", "amount_minor": 0}]',
+        '["00000000-0000-0000-0000-000000000091"]')
+from crm.sales_return r where r.return_no = 'r1';
+
+select crm.order_gave_back(o, r, null, null) from crm.sales_order o join crm.sales_return r using (order_id) where r.return_no = 'r1';
+
+select crm.uuid_time(crm.uuid_from('2026-03-01T00:00:00Z')), (select count(*) from crm.ledger_partitions()), crm.make_partitions(3),
+    crm.drop_partitions('order_event', 1200);
+
+create table crm.tried (id uuid primary key) partition by range (id);
+create table crm.tried_default partition of crm.tried default;
+select crm.guard_ledger('tried'), crm.make_partition('tried', 'tried_2020_01', crm.uuid_from('2020-01-01'), crm.uuid_from('2020-02-01')),
+    crm.guard_partition('tried', 'tried_2020_01');
+drop table crm.tried;
 
 select crm.claim_keys('[{"i": 0, "c": {"actor": "t"}, "key": "k", "hash": "00"}]');
 

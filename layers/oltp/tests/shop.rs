@@ -165,11 +165,7 @@ pub fn line(number: i32, sku: &str, quantity: &str, price: i64) -> OrderLineValu
         sku_code: sku.to_owned(),
         quantity: quantity.parse::<Decimal>().unwrap(),
         unit_price_minor: Some(price),
-        gross_minor: None,
-        discount_minor: 0,
-        tax_minor: 0,
-        voided: false,
-        description: None,
+        ..OrderLineValue::default()
     }
 }
 
@@ -178,9 +174,7 @@ pub fn paid(number: i32, amount: i64) -> PaymentValue {
         payment_no: number,
         tender_type: "card".to_owned(),
         amount_minor: amount,
-        status: None,
-        processor_ref: None,
-        captured_at: None,
+        ..PaymentValue::default()
     }
 }
 
@@ -213,7 +207,7 @@ pub fn giving_back(number: &str, order_no: &str, lines: &[(i32, &str)]) -> PutRe
             .map(|(line_no, quantity)| ReturnLineValue {
                 line_no: *line_no,
                 quantity: quantity.parse().unwrap(),
-                net_minor: None,
+                ..ReturnLineValue::default()
             })
             .collect(),
         ..PutReturn::default()

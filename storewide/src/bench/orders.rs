@@ -91,19 +91,13 @@ fn order(connection: usize, number: usize) -> PutOrder {
         sku_code: format!("bench-{line_no}"),
         quantity: Decimal::ONE,
         unit_price_minor: Some(250),
-        gross_minor: None,
-        discount_minor: 0,
-        tax_minor: 0,
-        voided: false,
-        description: None,
+        ..OrderLineValue::default()
     };
     let payment = PaymentValue {
         payment_no: 1,
         tender_type: "card".to_owned(),
         amount_minor: 750,
-        status: None,
-        processor_ref: None,
-        captured_at: None,
+        ..PaymentValue::default()
     };
     PutOrder {
         source: "bench".to_owned(),

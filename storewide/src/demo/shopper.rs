@@ -213,9 +213,8 @@ impl Crowd {
             payment_no: 1,
             tender_type: "card".to_owned(),
             amount_minor: total,
-            status: None,
-            processor_ref: None,
             captured_at: Some(now),
+            ..PaymentValue::default()
         });
         Deed::Order(Box::new(order))
     }
@@ -225,7 +224,7 @@ impl Crowd {
         let order = self.purchases.swap_remove(index);
         let lines = order.lines.iter().take(1);
         let lines = lines
-            .map(|line| ReturnLineValue { line_no: line.line_no, quantity: Decimal::ONE, net_minor: None })
+            .map(|line| ReturnLineValue { line_no: line.line_no, quantity: Decimal::ONE, ..ReturnLineValue::default() })
             .collect();
         Deed::Return(Box::new(PutReturn {
             source: SOURCE.to_owned(),
@@ -249,10 +248,7 @@ fn line(index: usize, item: &Item, quantity: u32) -> OrderLineValue {
         quantity: Decimal::from(quantity),
         unit_price_minor: Some(item.price_minor),
         gross_minor: Some(item.price_minor * i64::from(quantity)),
-        discount_minor: 0,
-        tax_minor: 0,
-        voided: false,
-        description: None,
+        ..OrderLineValue::default()
     }
 }
 

@@ -348,12 +348,9 @@ fn add_line(order: &mut PutOrder, row: &[Cell]) {
         line_no: i32::try_from(order.lines.len() + 1).unwrap_or(i32::MAX),
         sku_code: row[4].int().to_string(),
         quantity: Decimal::from(row[5].int()),
-        unit_price_minor: None,
         gross_minor: Some(row[6].int() + discount),
         discount_minor: discount,
-        tax_minor: 0,
-        voided: false,
-        description: None,
+        ..OrderLineValue::default()
     });
 }
 
@@ -367,9 +364,7 @@ fn with_payments(mut order: PutOrder, coupons: i64) -> PutOrder {
                 payment_no: i32::try_from(order.payments.len() + 1).unwrap_or(i32::MAX),
                 tender_type: tender.to_owned(),
                 amount_minor: amount,
-                status: None,
-                processor_ref: None,
-                captured_at: None,
+                ..PaymentValue::default()
             });
         }
     }

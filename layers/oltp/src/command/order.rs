@@ -4,7 +4,7 @@ use super::member::IdentityValue;
 use super::{Asked, Written, write};
 use crate::check::{
     AMOUNT_MAX, CODE_MAX, Checked, TEXT_MAX, WORD_MAX, amount, below, between, count, currency, days, number, one_of,
-    optional, past, quantity, source, text,
+    optional, past, quantity, source, text, version,
 };
 use crate::error::OltpError;
 use crate::order;
@@ -17,20 +17,29 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// Statuses of orders.
-pub(crate) const ORDER_STATUSES: &[&str] = &["pending", "paid", "partially_fulfilled", "fulfilled", "cancelled"];
+pub(crate) const ORDER_STATUSES: &[&str] = &["pending", "paid", "partially_fulfilled", "fulfilled", "cancelled", "returned"];
+/// Types of lines.
+const LINE_TYPES: &[&str] = &["sale", "fee", "gift_card", "shipping"];
+/// Types of tenders.
+pub(crate) const TENDER_TYPES: &[&str] = &["cash", "card", "gift_card", "points", "wallet", "bnpl", "other"];
 /// Most lines of an order or a return.
 pub(crate) const LINES_MAX: usize = 1000;
-const PAYMENTS_MAX: usize = 100;
+/// Most payments of an order, and most refunds of a return.
+pub(crate) const PAYMENTS_MAX: usize = 100;
 const COUPONS_MAX: usize = 100;
 
 /// A line of an order.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OrderLineValue {
     /// Number of the line within the order, from 1.
     pub line_no: i32,
-    /// Code of the SKU, which must exist.
+    /// Code of the SKU, which must exist; each line of type sale has one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub sku_code: String,
+    /// sale (default), fee, gift_card or shipping. Units of an order are those of sale and gift_card.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line_type: Option<String>,
     /// Quantity, a decimal text with up to four decimals; not negative (goods that come back are a return).
     #[schema(value_type = String, example = "1")]
     pub quantity: Decimal,
@@ -43,9 +52,13 @@ pub struct OrderLineValue {
     /// Discounts on the line, in minor units, not negative.
     #[serde(default)]
     pub discount_minor: i64,
-    /// Taxes of the line on top of the net amount, in minor units.
+    /// Taxes of the line in minor units: on top of the amounts, or in them where the order says `tax_included`.
     #[serde(default)]
     pub tax_minor: i64,
+    /// How much of the quantity was handed over, a decimal text; as the order's status says when no line has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub fulfilled_quantity: Option<Decimal>,
     /// Whether the cashier voided the line; it then counts for nothing.
     #[serde(default)]
     pub voided: bool,
@@ -55,7 +68,7 @@ pub struct OrderLineValue {
 }
 
 /// A tender of an order.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PaymentValue {
     /// Number of the tender within the order, from 1.
@@ -111,14 +124,27 @@ pub struct PutOrder {
     /// ISO 4217 code of all amounts.
     #[schema(example = "USD")]
     pub currency: String,
-    /// pending, paid (default), partially_fulfilled, fulfilled or cancelled.
+    /// pending, paid (default), partially_fulfilled, fulfilled, cancelled or returned; in any order, also late. An order of which all
+    /// goods came back is shown as returned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
     /// Lines: 1 to 1,000.
     pub lines: Vec<OrderLineValue>,
-    /// Tenders.
+    /// Tenders. Those that are captured take no more than the order costs and `change_minor`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub payments: Vec<PaymentValue>,
+    /// What was given back at the till of what was paid, in minor units.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub change_minor: i64,
+    /// Whether prices and discounts include the taxes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tax_included: bool,
+    /// Discount on the order as a whole, in minor units: allocated to the lines by what they cost, to the minor unit.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub order_discount_minor: i64,
+    /// Tax on the order as a whole, in minor units: allocated to the lines by what they cost after discounts.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub order_tax_minor: i64,
     /// Shipping in minor units.
     #[serde(default)]
     pub shipping_minor: i64,
@@ -129,6 +155,26 @@ pub struct PutOrder {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = "date-time")]
     pub source_updated_at: Option<Timestamp>,
+    /// Your system's version of it: where both have one, the newer wins and an equal one changes nothing, whatever the times are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_version: Option<i64>,
+}
+
+fn is_zero(amount: &i64) -> bool {
+    *amount == 0
+}
+
+impl OrderLineValue {
+    /// Whether it is of goods, which have units and can come back.
+    pub(crate) fn is_goods(&self) -> bool {
+        matches!(self.line_type.as_deref(), None | Some("sale" | "gift_card"))
+    }
+}
+
+impl PaymentValue {
+    pub(crate) fn is_captured(&self) -> bool {
+        matches!(self.status.as_deref(), None | Some("captured"))
+    }
 }
 
 impl Asked for PutOrder {
@@ -163,6 +209,10 @@ impl Asked for PutOrder {
         }
         lines(&self.lines)?;
         payments(&self.payments, now)?;
+        amount("/change_minor", self.change_minor, 0)?;
+        amount("/order_discount_minor", self.order_discount_minor, 0)?;
+        amount("/order_tax_minor", self.order_tax_minor, 0)?;
+        version(self.source_version)?;
         past("/source_updated_at", self.source_updated_at, now)
     }
 
@@ -194,7 +244,17 @@ fn lines(lines: &[OrderLineValue]) -> Checked {
 
 fn order_line(line: &OrderLineValue) -> Checked {
     number("/line_no", line.line_no, 10_000)?;
-    text("/sku_code", &line.sku_code, CODE_MAX)?;
+    one_of("/line_type", line.line_type.as_deref(), LINE_TYPES)?;
+    if line.line_type.as_deref().unwrap_or("sale") == "sale" || !line.sku_code.is_empty() {
+        text("/sku_code", &line.sku_code, CODE_MAX)?;
+    }
+    if let Some(fulfilled) = line.fulfilled_quantity {
+        quantity("/fulfilled_quantity", fulfilled)?;
+        if fulfilled > line.quantity {
+            let detail = "no more is handed over than was sold";
+            return Err(OltpError::invalid("oltp.out_of_range", "/fulfilled_quantity", detail));
+        }
+    }
     quantity("/quantity", line.quantity)?;
     if line.unit_price_minor.is_none() && line.gross_minor.is_none() {
         let detail = "a line has a unit price, an extended amount or both";
@@ -222,8 +282,7 @@ fn payments(payments: &[PaymentValue], now: Timestamp) -> Checked {
 
 fn tender(payment: &PaymentValue, now: Timestamp) -> Checked {
     number("/payment_no", payment.payment_no, 1000)?;
-    let types = ["cash", "card", "gift_card", "points", "wallet", "bnpl", "other"];
-    one_of("/tender_type", Some(&payment.tender_type), &types)?;
+    one_of("/tender_type", Some(&payment.tender_type), TENDER_TYPES)?;
     amount("/amount_minor", payment.amount_minor, 0)?;
     one_of("/status", payment.status.as_deref(), &["authorised", "captured", "failed", "voided"])?;
     optional("/processor_ref", payment.processor_ref.as_deref(), WORD_MAX)?;
@@ -251,8 +310,20 @@ struct OrderBody<'a> {
     shipping: i64,
     net: i64,
     total: i64,
+    tax_included: bool,
+    order_discount: i64,
+    order_tax: i64,
+    change: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paid: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fulfilled: Option<Decimal>,
+    /// Id of the event, if the order is new.
+    event: Uuid,
     coupon_codes: &'a [String],
     source_updated_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<i64>,
     lines: Vec<LineBody<'a>>,
     payments: Vec<PaymentBody<'a>>,
 }
@@ -261,13 +332,20 @@ struct OrderBody<'a> {
 struct LineBody<'a> {
     id: Uuid,
     n: i32,
-    sku: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sku: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none", rename = "type")]
+    line_type: Option<&'a str>,
     q: Decimal,
     #[serde(skip_serializing_if = "Option::is_none")]
     price: Option<i64>,
     gross: i64,
     discount: i64,
+    #[serde(skip_serializing_if = "is_zero")]
+    order_discount: i64,
     tax: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fulfilled: Option<Decimal>,
     void: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a str>,
@@ -300,15 +378,18 @@ fn visitor(body: &PutOrder) -> Result<Option<String>, OltpError> {
 
 fn order_body<'a>(body: &'a PutOrder, buyer: &'a Option<model::Identity>) -> Result<OrderBody<'a>, OltpError> {
     let sums = order::sums(body)?;
-    let lines = body.lines.iter().map(|line| LineBody {
+    let lines = body.lines.iter().zip(&sums.lines).map(|(line, amounts)| LineBody {
         id: Uuid::now_v7(),
         n: line.line_no,
-        sku: &line.sku_code,
+        sku: Some(line.sku_code.as_str()).filter(|code| !code.is_empty()),
+        line_type: line.line_type.as_deref(),
         q: line.quantity,
         price: line.unit_price_minor,
-        gross: order::line_gross(line).unwrap_or(0),
-        discount: line.discount_minor,
-        tax: line.tax_minor,
+        gross: amounts.gross,
+        discount: amounts.discount,
+        order_discount: amounts.order_discount,
+        tax: amounts.tax,
+        fulfilled: line.fulfilled_quantity,
         void: line.voided,
         text: line.description.as_deref(),
     });
@@ -341,8 +422,16 @@ fn order_body<'a>(body: &'a PutOrder, buyer: &'a Option<model::Identity>) -> Res
         shipping: body.shipping_minor,
         net: sums.net,
         total: sums.total,
+        tax_included: body.tax_included,
+        order_discount: body.order_discount_minor,
+        order_tax: body.order_tax_minor,
+        change: body.change_minor,
+        paid: sums.paid,
+        fulfilled: sums.fulfilled,
+        event: Uuid::now_v7(),
         coupon_codes: &body.coupon_codes,
         source_updated_at: body.source_updated_at,
+        version: body.source_version,
         lines: lines.collect(),
         payments: payments.collect(),
     })

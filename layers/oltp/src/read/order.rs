@@ -2,11 +2,11 @@ use super::entity::{Column, Entity, Filter, Key, Takes};
 use crate::command::ORDER_STATUSES;
 
 impl Entity {
-    /// An order, with lines and payments.
+    /// An order, with lines, payments, refunds and events.
     pub const ORDER: &Self = &Self {
         name: "order",
         path: "orders",
-        about: "An order, with lines and payments",
+        about: "An order, with lines, payments, refunds and events",
         table: "crm.sales_order",
         id: Column::uuid("order_id"),
         key: Key::Numbered { number: "order_no" },
@@ -17,13 +17,25 @@ impl Entity {
             (
                 "lines",
                 "(select coalesce(jsonb_agg(to_jsonb(l) - 'order_id' - 'member_id' || jsonb_build_object(
-                        'quantity', trim_scale(l.quantity)::text, 'sku_code', k.sku_code) order by l.line_no), '[]')
+                        'quantity', trim_scale(l.quantity)::text, 'fulfilled_quantity', trim_scale(l.fulfilled_quantity)::text,
+                        'sku_code', k.sku_code) order by l.line_no), '[]')
                     from crm.order_line l left join crm.sku k using (sku_id) where l.order_id = t.order_id)",
             ),
             (
                 "payments",
                 "(select coalesce(jsonb_agg(to_jsonb(p) - 'order_id' - 'member_id' order by p.payment_no), '[]')
                     from crm.payment p where p.order_id = t.order_id)",
+            ),
+            (
+                "refunds",
+                "(select coalesce(jsonb_agg(to_jsonb(f) - 'order_id' - 'member_id' || jsonb_build_object(
+                        'return_no', r.return_no) order by f.refund_id), '[]')
+                    from crm.refund f join crm.sales_return r using (return_id) where f.order_id = t.order_id)",
+            ),
+            (
+                "events",
+                "(select coalesce(jsonb_agg(to_jsonb(e) - 'order_id' - 'member_id' order by e.event_id), '[]')
+                    from crm.order_event e where e.order_id = t.order_id)",
             ),
         ],
         filters: &[

@@ -2,11 +2,11 @@ use super::entity::{Column, Entity, Filter, Key, Takes};
 use crate::command::RETURN_STATUSES;
 
 impl Entity {
-    /// A return, with lines.
+    /// A return, with lines and refunds.
     pub const RETURN: &Self = &Self {
         name: "return",
         path: "returns",
-        about: "A return, with lines",
+        about: "A return, with lines and refunds",
         table: "crm.sales_return",
         id: Column::uuid("return_id"),
         key: Key::Numbered { number: "return_no" },
@@ -19,9 +19,15 @@ impl Entity {
             (
                 "lines",
                 "(select coalesce(jsonb_agg(to_jsonb(l) - 'return_id' - 'member_id' || jsonb_build_object(
-                        'quantity', trim_scale(l.quantity)::text, 'line_no', ol.line_no) order by ol.line_no), '[]')
-                    from crm.return_line l join crm.order_line ol using (order_line_id) where l.return_id = t.return_id)",
+                        'quantity', trim_scale(l.quantity)::text, 'sku_code', k.sku_code) order by l.line_no), '[]')
+                    from crm.return_line l left join crm.sku k using (sku_id) where l.return_id = t.return_id)",
             ),
+            (
+                "refunds",
+                "(select coalesce(jsonb_agg(to_jsonb(f) - 'return_id' - 'order_id' - 'member_id' order by f.refund_no), '[]')
+                    from crm.refund f where f.return_id = t.return_id)",
+            ),
+            ("exchange_order_no", "(select o.order_no from crm.sales_order o where o.order_id = t.exchange_order_id)"),
         ],
         filters: &[
             Filter::UPDATED_SINCE,

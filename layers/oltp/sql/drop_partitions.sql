@@ -1,0 +1,1 @@
+select crm.drop_partitions($1::text, $2::int)

@@ -1,0 +1,1 @@
+select crm.make_partitions($1::int)
