@@ -517,12 +517,19 @@ begin
 end
 $$;
 
+-- Whether an order of a status counts as bought: for points, and as what came of an action. Also one of which all came back: what came
+-- back is taken off by itself, and money may stay.
+create or replace function crm.bought(status text) returns boolean
+language sql immutable parallel safe as $$
+    select status in ('paid', 'partially_fulfilled', 'fulfilled', 'returned')
+$$;
+
 -- ---- Points -------------------------------------------------------------------------------------------------------------
 -- The statements before, for orders that may have points already.
 alter function crm.post_points(uuid[]) rename to post_points_again;
 
--- Brings the points of orders to what they should be now; each order's row is locked by the caller. An order that was just made has
--- none yet: its points take one statement, which does not look into the ledger.
+-- Brings the points of orders to what they should be now, once in a transaction; each order's row is locked by the caller. An order
+-- that this transaction made has none yet: its points take one statement, which does not look into the ledger.
 create function crm.post_points(orders uuid[]) returns void
 language plpgsql as $$
 declare
@@ -533,7 +540,7 @@ begin
             select o.order_id, o.member_id, a.account_id,
                 case when crm.bought(o.status) then greatest(o.net_minor, 0) / crm.major(o.currency) else 0 end as points
             from crm.sales_order o left join crm.points_account a on a.member_id = o.member_id and a.kind = 'member'
-            where o.order_id = orders[1] and o.row_version = 1
+            where o.order_id = orders[1] and o.row_version = 1 and o.xmin = pg_current_xact_id()::xid
         ), entry as materialized (
             select crm.uuid7() as entry_id, m.* from made m where m.account_id is not null and m.points > 0
         ), ledger as (

@@ -120,7 +120,8 @@ fn share(order: &PutOrder, lines: &mut [LineAmounts]) -> Result<(), OltpError> {
     // By number, so that shares do not hang on the order in which the lines were sent.
     let mut counted: Vec<usize> = (0..lines.len()).filter(|i| !order.lines[*i].voided).collect();
     counted.sort_by_key(|i| order.lines[*i].line_no);
-    let cost = |lines: &[LineAmounts]| -> Vec<i64> { counted.iter().map(|i| lines[*i].gross - lines[*i].discount).collect() };
+    let cost =
+        |lines: &[LineAmounts]| -> Vec<i64> { counted.iter().map(|i| lines[*i].gross - lines[*i].discount).collect() };
     let weights = cost(lines);
     if order.order_discount_minor > weights.iter().sum() {
         let detail = "the order's discount is more than its lines cost";
@@ -145,7 +146,8 @@ pub(crate) fn allocate(amount: i64, weights: &[i64]) -> Vec<i64> {
         return if weights.is_empty() { Vec::new() } else { allocate(amount, &vec![1; weights.len()]) };
     }
     let exact = |weight: i64| i128::from(amount) * i128::from(weight);
-    let mut parts: Vec<i64> = weights.iter().map(|weight| i64::try_from(exact(*weight) / sum).unwrap_or(i64::MAX)).collect();
+    let mut parts: Vec<i64> =
+        weights.iter().map(|weight| i64::try_from(exact(*weight) / sum).unwrap_or(i64::MAX)).collect();
     let mut order: Vec<usize> = (0..weights.len()).collect();
     order.sort_by_key(|i| std::cmp::Reverse(exact(weights[*i]) % sum));
     let rest = usize::try_from(amount - parts.iter().sum::<i64>()).unwrap_or(0);

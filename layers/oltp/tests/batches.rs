@@ -1,4 +1,4 @@
-use crate::shop::{Shop, context, giving_back, line, member, order, product, sku};
+use crate::shop::{Shop, context, giving_back, line, member, order, paid, product, sku};
 use engine_postgres::Version;
 use oltp::command::PutOrder;
 use oltp::{Command, Config, Effect};
@@ -54,7 +54,7 @@ async fn a_batch_keeps_its_own_order(version: Version) {
     let shop = Shop::empty(version).await;
     let mut first = order("1");
     (first.store_code, first.member_no) = (None, Some("m".to_owned()));
-    first.lines = vec![line(1, "p", "3", 100)];
+    (first.lines, first.payments) = (vec![line(1, "p", "3", 100)], vec![paid(1, 300)]);
     let mut second = first.clone();
     second.lines = vec![line(1, "p", "5", 100)];
     let items = [
@@ -85,6 +85,7 @@ async fn a_batch_larger_than_a_transaction_is_taken_whole(version: Version) {
     let items = (0..50).map(|n| {
         let mut put = order(&n.to_string());
         put.lines = (1..=n % 40 + 1).map(|number| line(number, "a", "1", 10)).collect();
+        put.payments.clear();
         (context(), Command::Order(put))
     });
     let (outcomes, position) = shop.run_batch(items.collect()).await.unwrap();

@@ -32,7 +32,7 @@ from crm.sales_order o
 left join (select order_id, member_id, sum(points) as points from crm.points_ledger where member_id is not null group by 1, 2) l
     using (order_id, member_id)
 left join (select order_id, sum(net_minor) as net from crm.sales_return where status = 'completed' group by 1) r using (order_id)
-where coalesce(l.points, 0) <> case when o.member_id is not null and o.status in ('paid', 'partially_fulfilled', 'fulfilled')
+where coalesce(l.points, 0) <> case when o.member_id is not null and o.status in ('paid', 'partially_fulfilled', 'fulfilled', 'returned')
     then floor(greatest(o.net_minor - coalesce(r.net, 0), 0) / 100) else 0 end
 union all
 select 'points of order ' || l.order_id || ' stay with a former owner'

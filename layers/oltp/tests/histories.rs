@@ -3,7 +3,7 @@
 
 use crate::shop::{Shop, context, giving_back, keyed, line, order, paid, time};
 use engine_postgres::Version;
-use oltp::command::{PutOrder, PutReturn};
+use oltp::command::{PutOrder, PutReturn, RefundValue};
 use oltp::{Command, Context, OltpError};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -14,7 +14,7 @@ const STEPS: usize = 60;
 fn random_order(random: &mut StdRng) -> PutOrder {
     let mut put = order(&format!("o{}", random.random_range(0..ORDERS)));
     put.member_no = [Some("m1"), Some("m2"), None][random.random_range(0..3)].map(str::to_owned);
-    put.status = Some(["paid", "pending", "cancelled", "fulfilled"][random.random_range(0..4)].to_owned());
+    put.status = Some(["paid", "pending", "cancelled", "fulfilled", "returned"][random.random_range(0..5)].to_owned());
     put.lines.clear();
     for number in 1..=6 {
         if number == 1 || random.random_bool(0.6) {
@@ -24,8 +24,16 @@ fn random_order(random: &mut StdRng) -> PutOrder {
     put.payments.clear();
     for number in 1..=3 {
         if random.random_bool(0.4) {
-            put.payments.push(paid(number, random.random_range(0..9999)));
+            put.payments.push(paid(number, random.random_range(0..4999)));
         }
+    }
+    if random.random_bool(0.3) {
+        put.order_discount_minor = random.random_range(0..300);
+        put.order_tax_minor = random.random_range(0..90);
+        put.tax_included = random.random_bool(0.3);
+    }
+    if random.random_bool(0.2) {
+        put.source_version = Some(random.random_range(0..20));
     }
     if random.random_bool(0.3) {
         put.source_updated_at = Some(time(&format!("2026-03-02T{:02}:00:00Z", random.random_range(0..24))));
@@ -53,6 +61,18 @@ fn random_return(random: &mut StdRng) -> PutReturn {
         if random.random_bool(0.4) {
             let quantity = format!("{}.{}", random.random_range(0..3), random.random_range(1..10));
             put.lines.extend(giving_back("", "", &[(number, &quantity)]).lines);
+        }
+    }
+    for number in 1..=2 {
+        if random.random_bool(0.4) {
+            put.refunds.push(RefundValue {
+                refund_no: number,
+                payment_no: [None, Some(1), Some(2)][random.random_range(0..3)],
+                tender_type: "card".to_owned(),
+                amount_minor: random.random_range(0..1500),
+                status: [None, Some("pending"), Some("failed")][random.random_range(0..3)].map(str::to_owned),
+                ..RefundValue::default()
+            });
         }
     }
     put.status = Some(["completed", "completed", "requested", "rejected"][random.random_range(0..4)].to_owned());

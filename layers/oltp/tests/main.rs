@@ -28,6 +28,7 @@ mod idempotency;
 mod keys;
 mod migrations;
 mod orders;
+mod partitions;
 mod reads;
 mod returns;
 mod service;

@@ -15,6 +15,10 @@ crate::on_both!(
     the_business_day_is_the_stores,
     what_an_order_names_must_be_there,
     a_position_is_at_or_behind_the_commit,
+    shares_of_the_whole_order_are_kept,
+    more_is_not_taken_than_the_order_costs,
+    payments_and_goods_say_what_an_order_is,
+    the_newest_version_wins_and_an_equal_one_is_no_news,
 );
 
 async fn an_order_is_kept_whole(version: Version) {
@@ -24,6 +28,7 @@ async fn an_order_is_kept_whole(version: Version) {
     put.lines[1].tax_minor = 19;
     put.shipping_minor = 5;
     put.coupon_codes = vec!["SPRING".to_owned()];
+    put.payments = vec![paid(1, 2524)];
     let done = shop.put(put.clone()).await;
     assert_eq!((done.effect, done.row_version, done.repeated), (Effect::Created, 1, false));
     let kept = shop.order("1").await;
@@ -44,7 +49,7 @@ async fn an_order_is_kept_whole(version: Version) {
     }
     assert_eq!(kept["lines"][1]["sku_code"], "b");
     assert_eq!(kept["lines"][0]["quantity"], "2");
-    assert_eq!(kept["payments"][0]["amount_minor"], 2550);
+    assert_eq!(kept["payments"][0]["amount_minor"], 2524);
     assert_eq!(shop.points("m1").await, 25);
     shop.check_books().await;
 
@@ -200,4 +205,91 @@ async fn a_position_is_at_or_behind_the_commit(version: Version) {
     assert!(at > 0 && at <= later);
     assert_eq!(MORNING.len(), 20);
     assert!(shop.get(Entity::ORDER, "till:1", false).await.unwrap().is_some());
+}
+
+async fn shares_of_the_whole_order_are_kept(version: Version) {
+    let shop = Shop::open(version).await;
+    let mut put = order("1");
+    put.lines = vec![line(1, "a", "0.735", 1990), line(2, "b", "1", 119), line(3, "c", "1", 100)];
+    put.lines[2].line_type = Some("gift_card".to_owned());
+    put.lines.push(oltp::command::OrderLineValue { line_type: Some("fee".to_owned()), ..line(4, "", "1", 50) });
+    (put.order_discount_minor, put.order_tax_minor, put.tax_included) = (100, 10, true);
+    put.payments = vec![paid(1, 1632)];
+    shop.put(put.clone()).await;
+    let kept = shop.order("1").await;
+    let of = |field: &str| -> Vec<i64> {
+        kept["lines"].as_array().unwrap().iter().map(|l| l[field].as_i64().unwrap()).collect()
+    };
+    assert_eq!((of("gross_minor").iter().sum::<i64>(), kept["units"].clone()), (1732, json!("2.735")));
+    assert_eq!((of("order_discount_minor"), of("tax_minor")), (vec![84, 7, 6, 3], vec![9, 1, 0, 0]));
+    assert_eq!((&kept["net_minor"], &kept["total_minor"]), (&json!(1622), &json!(1632)));
+    assert_eq!((&kept["lines"][3]["sku_code"], &kept["payment_status"]), (&json!(null), &json!("paid")));
+    assert_eq!(shop.put(put).await.effect, Effect::Unchanged);
+    shop.check_books().await;
+}
+
+async fn more_is_not_taken_than_the_order_costs(version: Version) {
+    let shop = Shop::open(version).await;
+    let mut put = order("1");
+    put.payments = vec![paid(1, 2000), paid(2, 600)];
+    let error = shop.refused(Command::Order(put.clone())).await;
+    assert_eq!((error.code(), error.pointer()), ("oltp.overpaid", Some("/payments")));
+    put.change_minor = 50;
+    shop.put(put.clone()).await;
+    // Fewer goods: the money is there and will be refunded. More money for them is not taken.
+    put.lines[0].quantity = 1.into();
+    assert_eq!(shop.put(put.clone()).await.effect, Effect::Updated);
+    put.payments.push(paid(3, 1));
+    assert_eq!(shop.refused(Command::Order(put)).await.code(), "oltp.overpaid");
+    shop.check_books().await;
+}
+
+async fn payments_and_goods_say_what_an_order_is(version: Version) {
+    let shop = Shop::open(version).await;
+    let mut put = order("1");
+    put.status = Some("pending".to_owned());
+    put.payments = vec![paid(1, 1000), paid(2, 1550)];
+    put.payments[1].status = Some("authorised".to_owned());
+    put.lines[0].fulfilled_quantity = Some(1.into());
+    shop.put(put.clone()).await;
+    let now = async || {
+        let kept = shop.order("1").await;
+        ["status", "payment_status", "fulfilment_status"].map(|field| kept[field].as_str().unwrap().to_owned())
+    };
+    assert_eq!(now().await, ["pending", "partially_paid", "partially_fulfilled"]);
+    put.payments[1].status = None;
+    put.lines[0].fulfilled_quantity = Some(2.into());
+    put.lines[1].fulfilled_quantity = Some(1.into());
+    shop.put(put.clone()).await;
+    assert_eq!(now().await, ["pending", "paid", "fulfilled"]);
+    // Statuses may be skipped, and come late.
+    for status in ["fulfilled", "paid", "cancelled", "partially_fulfilled"] {
+        put.status = Some(status.to_owned());
+        shop.put(put.clone()).await;
+        assert_eq!(now().await, [status, "paid", "fulfilled"]);
+    }
+    let steps: Vec<String> = shop
+        .value("select array_agg(concat_ws(' ', type, from_status, status) order by event_id) from crm.order_event")
+        .await;
+    assert_eq!(steps[..3], ["created pending", "edited pending", "status_changed pending fulfilled"]);
+    assert_eq!(steps.len(), 6);
+    let error = shop.value::<Option<String>>("select max(type) from crm.order_event where status = 'returned'").await;
+    assert_eq!(error, None);
+    shop.check_books().await;
+}
+
+async fn the_newest_version_wins_and_an_equal_one_is_no_news(version: Version) {
+    let shop = Shop::open(version).await;
+    let at = |version, price| {
+        let mut put = order("1");
+        (put.source_version, put.payments) = (Some(version), Vec::new());
+        put.lines[0].unit_price_minor = Some(price);
+        put
+    };
+    assert_eq!(shop.put(at(5, 1000)).await.effect, Effect::Created);
+    assert_eq!(shop.put(at(4, 900)).await.effect, Effect::Unchanged);
+    assert_eq!(shop.put(at(5, 800)).await.effect, Effect::Unchanged);
+    assert_eq!(shop.put(at(6, 700)).await.effect, Effect::Updated);
+    assert_eq!(shop.order("1").await["gross_minor"], 1950);
+    shop.check_books().await;
 }

@@ -170,12 +170,7 @@ pub fn line(number: i32, sku: &str, quantity: &str, price: i64) -> OrderLineValu
 }
 
 pub fn paid(number: i32, amount: i64) -> PaymentValue {
-    PaymentValue {
-        payment_no: number,
-        tender_type: "card".to_owned(),
-        amount_minor: amount,
-        ..PaymentValue::default()
-    }
+    PaymentValue { payment_no: number, tender_type: "card".to_owned(), amount_minor: amount, ..PaymentValue::default() }
 }
 
 /// An order of `m1`: two `a` at 10.00 and one `b` at 5.50.

@@ -17,7 +17,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// Statuses of orders.
-pub(crate) const ORDER_STATUSES: &[&str] = &["pending", "paid", "partially_fulfilled", "fulfilled", "cancelled", "returned"];
+pub(crate) const ORDER_STATUSES: &[&str] =
+    &["pending", "paid", "partially_fulfilled", "fulfilled", "cancelled", "returned"];
 /// Types of lines.
 const LINE_TYPES: &[&str] = &["sale", "fee", "gift_card", "shipping"];
 /// Types of tenders.
