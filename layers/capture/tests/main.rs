@@ -21,6 +21,7 @@ mod gate;
 mod handover;
 mod idle;
 mod lint;
+mod partitions;
 mod publication;
 mod rig;
 mod rows;

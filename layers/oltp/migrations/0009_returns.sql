@@ -191,8 +191,9 @@ declare
     told bigint := (select sum(e.amount_minor) from crm.order_event e
         where e.order_id = sold.order_id and e.return_id = ask.return_id and e.type = 'refunded');
 begin
+    -- Where only money went back, that is all there is to tell.
     if settled.status <> sold.status or next is distinct from old.exchange_order_id or (
-        select (r.status, r.units, r.net_minor) is distinct from (old.status, old.units, old.net_minor)
+        select (r.status, r.units, r.net_minor) is distinct from (old.status, old.units, old.net_minor) and (r.units > 0 or old.units > 0)
         from crm.sales_return r where r.return_id = ask.return_id)
     then
         perform crm.order_happened(settled, case when ask.status = 'completed' and next is not null then 'exchanged'

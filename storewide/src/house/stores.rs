@@ -53,6 +53,8 @@ pub(super) async fn truth(
     let oltp = Oltp::new(&settings.oltp, config.clone(), tokeniser.clone(), telemetry.meter(Layer::Oltp))?;
     let deployment = oltp.migrate().await?.deployment;
     settings.data.belongs_to(deployment)?;
+    let (kept, stop) = (oltp.clone(), tasks.stop_of(Layer::Oltp));
+    tasks.spawn(Layer::Oltp, "partitions", async move { partitions(&kept, &stop).await });
     if settings.data.stored_secret(OWNER_KEY)?.is_none() {
         let (_, key) = oltp.create_api_key("owner", Role::Admin, None).await?;
         settings.data.store_secret(OWNER_KEY, &key)?;
@@ -71,6 +73,29 @@ async fn private(settings: &Settings, tasks: &Tasks, telemetry: &Telemetry) -> R
     let mut config = cluster.config();
     config.dbname(DATABASE);
     Ok(config)
+}
+
+/// Keeps the partitions of the ledgers, at start and once a day; sooner again after a failure.
+async fn partitions(oltp: &Oltp, stop: &CancellationToken) -> Result<()> {
+    loop {
+        let wait = match oltp.keep_partitions().await {
+            Ok(upkeep) => {
+                let (made, dropped) = (upkeep.made, upkeep.dropped);
+                if made + dropped > 0 {
+                    tracing::info!(target: "oltp", made, dropped, "partitions of the ledgers");
+                }
+                Duration::from_secs(24 * 60 * 60)
+            }
+            Err(error) => {
+                tracing::warn!(target: "oltp", %error, "the partitions of the ledgers are not kept up");
+                Duration::from_secs(60)
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
 }
 
 /// Opens the analytics engine.
