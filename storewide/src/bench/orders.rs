@@ -93,12 +93,8 @@ fn order(connection: usize, number: usize) -> PutOrder {
         unit_price_minor: Some(250),
         ..OrderLineValue::default()
     };
-    let payment = PaymentValue {
-        payment_no: 1,
-        tender_type: "card".to_owned(),
-        amount_minor: 750,
-        ..PaymentValue::default()
-    };
+    let payment =
+        PaymentValue { payment_no: 1, tender_type: "card".to_owned(), amount_minor: 750, ..PaymentValue::default() };
     PutOrder {
         source: "bench".to_owned(),
         order_no: format!("{connection}-{number}"),

@@ -15,6 +15,7 @@ use runtime::{SystemClock, Tasks, Telemetry};
 use serving::{Analytics, Profiles, Progress, Serving, Work, tables};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Name of our database on the server.

@@ -41,6 +41,24 @@ impl Entity {
         filters: &[
             Filter::UPDATED_SINCE,
             Filter::status(ORDER_STATUSES),
+            Filter {
+                name: "payment_status",
+                about: "Whether it is paid",
+                takes: Takes::OneOf(&["unpaid", "partially_paid", "paid", "partially_refunded", "refunded"]),
+                sql: "t.payment_status = {}",
+            },
+            Filter {
+                name: "fulfilment_status",
+                about: "Whether its goods were handed over",
+                takes: Takes::OneOf(&[
+                    "unfulfilled",
+                    "partially_fulfilled",
+                    "fulfilled",
+                    "partially_returned",
+                    "returned",
+                ]),
+                sql: "t.fulfilment_status = {}",
+            },
             Filter::MEMBER,
             Filter::STORE,
             Filter {
