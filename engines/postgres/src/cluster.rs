@@ -3,7 +3,7 @@
 use crate::account::Account;
 use crate::back_off::BackOff;
 use crate::error::describe;
-use crate::layout::Layout;
+use crate::layout::{self, Layout};
 use crate::lock::Lock;
 use crate::postmaster::{self, Postmaster};
 use crate::{Installation, PostgresError, Settings, conf, initialise, metrics};
@@ -60,11 +60,21 @@ impl Cluster {
 
     /// `durable`: whether a new cluster is flushed before it is used.
     pub(crate) async fn start_with(settings: Settings, durable: bool) -> Result<Self, PostgresError> {
-        let prepared = tokio::task::spawn_blocking(move || Inner::prepare(settings, durable)).await;
-        let inner = Arc::new(prepared.map_err(|error| PostgresError::Start(error.to_string()))??);
-        let cluster = Self { inner };
-        cluster.launch().await?;
+        let cluster = Self::prepare(settings, durable).await?;
+        cluster.launch(START_ATTEMPTS).await?;
         Ok(cluster)
+    }
+
+    /// As [`Cluster::start`] in a directory that no process has used before: whatever ends it now will end it again.
+    pub(crate) async fn start_once(settings: Settings) -> Result<Self, PostgresError> {
+        let cluster = Self::prepare(settings, true).await?;
+        cluster.launch(1).await?;
+        Ok(cluster)
+    }
+
+    async fn prepare(settings: Settings, durable: bool) -> Result<Self, PostgresError> {
+        let prepared = tokio::task::spawn_blocking(move || Inner::prepare(settings, durable)).await;
+        Ok(Self { inner: Arc::new(prepared.map_err(|error| PostgresError::Start(error.to_string()))??) })
     }
 
     /// Connection settings of the superuser for the database `postgres`; set `dbname` for another one.
@@ -144,7 +154,7 @@ impl Cluster {
             let pause = back_off.after(up_since.take().map_or(Duration::ZERO, |since| since.elapsed()));
             let restart = async {
                 tokio::time::sleep(pause).await;
-                self.launch().await
+                self.launch(START_ATTEMPTS).await
             };
             let restarted = tokio::select! {
                 () = stop.cancelled() => break,
@@ -189,14 +199,14 @@ impl Cluster {
         }
     }
 
-    async fn launch(&self) -> Result<(), PostgresError> {
+    async fn launch(&self, attempts: u32) -> Result<(), PostgresError> {
         let mut attempt = 1;
         loop {
             let inner = Arc::clone(&self.inner);
             let spawned = tokio::task::spawn_blocking(move || inner.spawn()).await;
             spawned.map_err(|error| PostgresError::Start(error.to_string()))??;
             match self.ready().await {
-                Err(error) if error.is_retryable() && attempt < START_ATTEMPTS => attempt += 1,
+                Err(error) if error.is_retryable() && attempt < attempts => attempt += 1,
                 result => return result,
             }
             tokio::time::sleep(START_PAUSE).await;
@@ -237,17 +247,12 @@ impl Inner {
         let layout = Layout::prepare(&settings.data_dir, account)?;
         let lock = layout.lock()?;
         let installation = Installation::find(settings.bin_dir.as_deref(), layout.major())?;
+        if let Some(archive) = &settings.archive {
+            layout::archive_folder(&archive.wal(), account)?;
+        }
         let password = layout.read_or_make_password()?;
         initialise::ensure(&layout, &installation, account, &password, durable)?;
-        let mut config = Config::new();
-        config
-            .host_path(&layout.socket_dir)
-            .port(PORT)
-            .user(SUPERUSER)
-            .password(&password)
-            .dbname("postgres")
-            .application_name("storewide")
-            .connect_timeout(Duration::from_secs(5));
+        let config = settings_of(&layout, &password);
         let (postmaster, stopping) = (Mutex::default(), AtomicBool::new(false));
         Ok(Self { settings, installation, account, layout, config, password, postmaster, stopping, _lock: lock })
     }
@@ -277,6 +282,20 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// How to reach the cluster of a directory.
+pub(crate) fn settings_of(layout: &Layout, password: &str) -> Config {
+    let mut config = Config::new();
+    config
+        .host_path(&layout.socket_dir)
+        .port(PORT)
+        .user(SUPERUSER)
+        .password(password)
+        .dbname("postgres")
+        .application_name("storewide")
+        .connect_timeout(Duration::from_secs(5));
+    config
 }
 
 /// The last lines of a log, for an error's text.

@@ -1,6 +1,7 @@
 //! The configuration files of the cluster, written anew at every start. An operator's own settings go through `ALTER SYSTEM`,
 //! which PostgreSQL keeps in a file of its own and reads last.
 
+use crate::archive::{Target, archive_command, restore_command};
 use crate::layout::Layout;
 use crate::{PostgresError, Settings};
 use std::fmt::Write;
@@ -24,15 +25,13 @@ pub(crate) fn write(layout: &Layout, settings: &Settings, major: u32) -> Result<
 
 fn postgresql(layout: &Layout, settings: &Settings, major: u32) -> String {
     let keep = settings.max_slot_wal_keep_mb.unwrap_or_else(|| slot_wal_keep_mb(&layout.root));
-    // In quotes a backslash escapes, too.
-    let socket_dir = layout.socket_dir.display().to_string().replace('\\', r"\\").replace('\'', "''");
     let mut text = String::from("# Written at every start; put your own settings in place with ALTER SYSTEM.\n");
     let mut set = |key: &str, value: &str| {
-        // Writing to a string does not fail.
-        let _ = writeln!(text, "{key} = '{value}'");
+        // In quotes a backslash escapes, too. Writing to a string does not fail.
+        let _ = writeln!(text, "{key} = '{}'", value.replace('\\', r"\\").replace('\'', "''"));
     };
     set("listen_addresses", "");
-    set("unix_socket_directories", &socket_dir);
+    set("unix_socket_directories", &layout.socket_dir.to_string_lossy());
     set("unix_socket_permissions", "0700");
     set("password_encryption", "scram-sha-256");
     set("max_connections", &settings.max_connections.to_string());
@@ -66,6 +65,26 @@ fn postgresql(layout: &Layout, settings: &Settings, major: u32) -> String {
     set("log_error_verbosity", "terse");
     set("log_min_error_statement", "panic");
     set("log_checkpoints", "off");
+    if let Some(archive) = &settings.archive {
+        set("archive_mode", "on");
+        set("archive_timeout", &format!("{}s", archive.timeout_s));
+        set("archive_command", &archive_command(&archive.wal()));
+    }
+    if let Some(recovery) = &settings.recovery {
+        set("restore_command", &restore_command(recovery));
+        // Nobody is let in before it has come to its moment.
+        set("hot_standby", "off");
+        set("recovery_target_action", "promote");
+        match &recovery.target {
+            Target::Latest => {}
+            Target::Time(time) => set("recovery_target_time", time),
+            Target::Position(lsn) => {
+                set("recovery_target_lsn", &format!("{:X}/{:X}", lsn >> 32, lsn & 0xFFFF_FFFF));
+                // A position lies behind a commit: what begins there is not wanted any more.
+                set("recovery_target_inclusive", "off");
+            }
+        }
+    }
     text
 }
 

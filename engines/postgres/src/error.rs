@@ -69,6 +69,9 @@ pub enum PostgresError {
         /// What went wrong.
         source: std::io::Error,
     },
+    /// A backup could not be taken, or cannot be restored.
+    #[error("{0}")]
+    Backup(String),
     /// The server cannot be reached or refused a statement.
     #[error("PostgreSQL: {0}")]
     Server(String),

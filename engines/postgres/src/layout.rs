@@ -93,6 +93,31 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), PostgresErr
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)
 }
 
+/// Makes a folder that only its owner may enter; one that is there stays as it is.
+pub(crate) fn make_private(path: &Path) -> Result<(), PostgresError> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(PostgresError::io("cannot create", path))
+}
+
+/// A new file that only its owner can read.
+pub(crate) fn create_private(path: &Path) -> Result<File, PostgresError> {
+    let made = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
+    made.map_err(PostgresError::io("cannot create", path))
+}
+
+/// The folder that PostgreSQL keeps its log in.
+pub(crate) fn archive_folder(path: &Path, account: Account) -> Result<(), PostgresError> {
+    if let Some(parent) = path.parent() {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o711)
+            .create(parent)
+            .map_err(PostgresError::io("cannot create", parent))?;
+        account.check_way(parent)?;
+    }
+    private_directory(path, account)
+}
+
 /// Makes the names in a directory durable.
 pub(crate) fn sync_directory(path: &Path) -> Result<(), PostgresError> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(PostgresError::io("cannot flush", path))

@@ -5,7 +5,10 @@
 //! TCP port; deletes a finished data directory; runs PostgreSQL as root.
 
 mod account;
+mod archive;
+mod attach;
 mod back_off;
+mod backup;
 mod cache;
 mod child;
 mod cluster;
@@ -16,14 +19,20 @@ mod initialise;
 mod installation;
 mod layout;
 mod lock;
+mod manifest;
 mod postmaster;
+mod restore;
 pub mod testing;
 mod wheel;
 
+pub use archive::{Archive, Recovery, Target, WAL_FOLDER};
+pub use attach::attach;
+pub use backup::base_backup;
 pub use cluster::Cluster;
 pub use error::PostgresError;
 pub use external::external;
 pub use installation::{Installation, OLDEST_MAJOR};
+pub use manifest::{BaseBackup, verify};
 pub use testing::Version;
 /// How to reach a server, and a connection to it, in the words of the driver.
 pub use tokio_postgres::{Client, Config};
@@ -53,6 +62,10 @@ pub struct Settings {
     pub max_slot_wal_keep_mb: Option<u64>,
     /// `max_connections`.
     pub max_connections: u32,
+    /// Where the log is kept for restores; nowhere by default.
+    pub archive: Option<Archive>,
+    /// What a cluster that is being restored does when it starts.
+    pub(crate) recovery: Option<Recovery>,
 }
 
 impl Settings {
@@ -65,6 +78,8 @@ impl Settings {
             shared_buffers_mb: 64,
             max_slot_wal_keep_mb: None,
             max_connections: 100,
+            archive: None,
+            recovery: None,
         }
     }
 }

@@ -14,6 +14,7 @@ macro_rules! on_both {
 }
 
 mod account;
+mod backup;
 mod external;
 mod first_start;
 mod life;
