@@ -1,6 +1,7 @@
 //! The `[oltp]` section of the configuration.
 
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// How the store is used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +15,18 @@ pub struct Config {
     pub statement_timeout_ms: u64,
     /// Longest time that a statement waits for a lock, in milliseconds.
     pub lock_timeout_ms: u64,
+    /// Longest time that a session sits in an open transaction and sends nothing, in milliseconds; then the server ends the session.
+    pub idle_in_transaction_timeout_ms: u64,
+    /// Longest time of a whole transaction, in milliseconds; only servers from version 17 on can watch it.
+    pub transaction_timeout_ms: u64,
+    /// A statement that takes longer is logged and counted as slow, in milliseconds.
+    pub slow_ms: u64,
+    /// Longest time that a migration stands in the queue for a lock, in milliseconds; then it lets the others through and tries again.
+    pub migration_lock_ms: u64,
+    /// Folder in which the private cluster's log is kept for restores; not kept where none is given.
+    pub archive_dir: Option<PathBuf>,
+    /// A piece of the log is kept at the latest after so many seconds, full or not.
+    pub archive_timeout_s: u32,
     /// How often a command is tried again while the database restarts or refuses; the waits grow from 50 ms to 2 s.
     pub retries_max: u32,
     /// Most commands in one transaction of a batch.
@@ -36,6 +49,12 @@ impl Default for Config {
             pool_wait_ms: 10_000,
             statement_timeout_ms: 30_000,
             lock_timeout_ms: 10_000,
+            idle_in_transaction_timeout_ms: 60_000,
+            transaction_timeout_ms: 120_000,
+            slow_ms: 250,
+            migration_lock_ms: 1_000,
+            archive_dir: None,
+            archive_timeout_s: 60,
             // 50 ms doubling to 2 s: about 8 s in all, longer than a crashed server needs to recover.
             retries_max: 9,
             batch_commands_max: 500,

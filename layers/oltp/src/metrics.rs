@@ -10,5 +10,9 @@ pub const REFUSED: &str = "refused";
 pub const REPEATED: &str = "repeated";
 /// A transaction that was tried again.
 pub const RETRY: &str = "retry";
-/// A statement that failed.
+/// A statement: how long it took, and whether it failed.
 pub const STATEMENT: &str = "statement";
+/// A statement that took longer than `slow_ms`.
+pub const SLOW: &str = "slow_statement";
+/// The wait for a connection of the pool.
+pub const POOL_WAIT: &str = "pool_wait";

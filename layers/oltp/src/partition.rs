@@ -6,7 +6,7 @@ use crate::statement;
 use model::Timestamp;
 
 /// Ledgers of which something else in the store is the sum: a month that is dropped would put the books out of balance.
-const KEPT: [&str; 2] = ["points_ledger", "inventory_movement"];
+pub(crate) const KEPT: [&str; 2] = ["points_ledger", "inventory_movement"];
 
 /// A part of a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,12 +5,14 @@
 use crate::config::Config;
 use crate::error::{self, Failure, OltpError};
 use crate::keys::Principals;
+use crate::slow::SlowLog;
 use crate::{metrics, statement};
-use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
 use model::{Position, Tokeniser};
 use runtime::Meter;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_postgres::types::{PgLsn, ToSql, Type};
 use tokio_postgres::{NoTls, Row};
 
@@ -57,7 +59,21 @@ pub(crate) struct Inner {
     pub(crate) tokeniser: Tokeniser,
     pub(crate) meter: Meter,
     pub(crate) principals: Principals,
+    pub(crate) slow: SlowLog,
     pool: Pool,
+}
+
+/// Connections of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolStatus {
+    /// Most at a time.
+    pub max: usize,
+    /// Open ones.
+    pub open: usize,
+    /// Open ones that nobody uses.
+    pub idle: usize,
+    /// Commands that wait for one.
+    pub waiting: usize,
 }
 
 /// Why a statement got no answer.
@@ -89,6 +105,15 @@ impl Trouble {
         harmless && self.failure() == Failure::Transient
     }
 
+    /// SQLSTATE, or `connection` where the server said nothing.
+    pub(crate) fn state(&self) -> String {
+        let code = match self {
+            Self::Pool(_) => None,
+            Self::Unsent(error) | Self::Statement(error) => error.code(),
+        };
+        code.map_or("connection", |code| code.code()).to_owned()
+    }
+
     pub(crate) fn outward(&self) -> OltpError {
         match self {
             Self::Pool(why) => OltpError::Unavailable(why.clone()),
@@ -110,10 +135,12 @@ impl Oltp {
     ) -> Result<Self, OltpError> {
         // JIT costs more than it gives on statements of some milliseconds; times are read back in UTC.
         let options = format!(
-            "{} -c statement_timeout={} -c lock_timeout={} -c timezone=UTC -c jit=off -c search_path=crm",
+            "{} -c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={} -c timezone=UTC -c jit=off \
+             -c search_path=crm",
             pg.get_options().unwrap_or(""),
             config.statement_timeout_ms,
-            config.lock_timeout_ms
+            config.lock_timeout_ms,
+            config.idle_in_transaction_timeout_ms
         );
         pg.options(options.trim());
         if pg.get_application_name().is_none() {
@@ -127,10 +154,11 @@ impl Oltp {
             .max_size(config.pool_size.max(1))
             .wait_timeout(Some(Duration::from_millis(config.pool_wait_ms)))
             .runtime(Runtime::Tokio1)
+            .post_create(transaction_limit(config.transaction_timeout_ms))
             .build()
             .map_err(|error| OltpError::Internal(format!("the pool cannot be built: {error}")))?;
-        let principals = Principals::default();
-        Ok(Self { inner: Arc::new(Inner { config: config.clone(), tokeniser, meter, principals, pool }) })
+        let (principals, slow) = (Principals::default(), SlowLog::new(config.slow_ms));
+        Ok(Self { inner: Arc::new(Inner { config: config.clone(), tokeniser, meter, principals, slow, pool }) })
     }
 
     /// A connection, for statements of one's own.
@@ -198,9 +226,18 @@ impl Oltp {
         error
     }
 
+    /// What the pool is doing.
+    pub(crate) fn pool(&self) -> PoolStatus {
+        let status = self.inner.pool.status();
+        PoolStatus { max: status.max_size, open: status.size, idle: status.available, waiting: status.waiting }
+    }
+
     async fn connection(&self) -> Result<Client, Trouble> {
-        self.inner.pool.get().await.map_err(|error| match error {
-            PoolError::Backend(error) => Trouble::Unsent(error),
+        let asked = Instant::now();
+        let given = self.inner.pool.get().await;
+        self.inner.meter.took(metrics::POOL_WAIT, asked.elapsed());
+        given.map_err(|error| match error {
+            PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => Trouble::Unsent(error),
             PoolError::Timeout(_) => Trouble::Pool("all connections are busy".to_owned()),
             other => Trouble::Pool(format!("no connection: {other}")),
         })
@@ -224,31 +261,42 @@ impl Oltp {
         }
     }
 
-    async fn attempt(&self, Sending { sql, parameters, way }: Sending<'_>) -> Result<(Vec<Row>, Position), Trouble> {
+    async fn attempt(&self, sending: Sending<'_>) -> Result<(Vec<Row>, Position), Trouble> {
         let client = self.connection().await?;
-        match way {
-            Way::Read { kept: false, personal } => {
-                let typed: Vec<_> = parameters.iter().map(|parameter| (*parameter, Type::TEXT)).collect();
-                let rows = within(&client, personal, client.query_typed(sql, &typed)).await;
-                Ok((rows.map_err(Trouble::Statement)?, Position::Wal(0)))
-            }
-            Way::Plain | Way::Read { kept: true, .. } => {
-                let prepared = client.prepare_cached(sql).await.map_err(Trouble::Unsent)?;
-                let personal = matches!(way, Way::Read { personal: true, .. });
-                let rows = within(&client, personal, client.query(&prepared, parameters)).await;
-                Ok((rows.map_err(Trouble::Statement)?, Position::Wal(0)))
-            }
-            Way::Position => {
-                let prepared = client.prepare_cached(sql).await.map_err(Trouble::Unsent)?;
-                let behind = client.prepare_cached(statement::POSITION).await.map_err(Trouble::Unsent)?;
-                // Both are sent before either is answered. The server takes the second after it has committed the first.
-                let (rows, lsn) =
-                    futures_util::future::try_join(client.query(&prepared, parameters), client.query_one(&behind, &[]))
-                        .await
-                        .map_err(Trouble::Statement)?;
-                let lsn: PgLsn = lsn.get(0);
-                Ok((rows, Position::Wal(lsn.into())))
-            }
+        let started = Instant::now();
+        let answer = ask(&client, sending).await;
+        let took = started.elapsed();
+        self.inner.meter.took(metrics::STATEMENT, took);
+        if self.inner.slow.note(sending.sql, took, answer.as_ref().map(|(rows, _)| rows.len())) {
+            self.inner.meter.count(metrics::SLOW, 1);
+        }
+        answer
+    }
+}
+
+async fn ask(client: &Client, Sending { sql, parameters, way }: Sending<'_>) -> Result<(Vec<Row>, Position), Trouble> {
+    match way {
+        Way::Read { kept: false, personal } => {
+            let typed: Vec<_> = parameters.iter().map(|parameter| (*parameter, Type::TEXT)).collect();
+            let rows = within(client, personal, client.query_typed(sql, &typed)).await;
+            Ok((rows.map_err(Trouble::Statement)?, Position::Wal(0)))
+        }
+        Way::Plain | Way::Read { kept: true, .. } => {
+            let prepared = client.prepare_cached(sql).await.map_err(Trouble::Unsent)?;
+            let personal = matches!(way, Way::Read { personal: true, .. });
+            let rows = within(client, personal, client.query(&prepared, parameters)).await;
+            Ok((rows.map_err(Trouble::Statement)?, Position::Wal(0)))
+        }
+        Way::Position => {
+            let prepared = client.prepare_cached(sql).await.map_err(Trouble::Unsent)?;
+            let behind = client.prepare_cached(statement::POSITION).await.map_err(Trouble::Unsent)?;
+            // Both are sent before either is answered. The server takes the second after it has committed the first.
+            let (rows, lsn) =
+                futures_util::future::try_join(client.query(&prepared, parameters), client.query_one(&behind, &[]))
+                    .await
+                    .map_err(Trouble::Statement)?;
+            let lsn: PgLsn = lsn.get(0);
+            Ok((rows, Position::Wal(lsn.into())))
         }
     }
 }
@@ -267,4 +315,14 @@ async fn within(
     let (open, rows, close) =
         futures_util::future::join3(client.batch_execute(PERSONAL), reading, client.batch_execute("commit")).await;
     open.and(rows).and_then(|rows| close.map(|()| rows))
+}
+
+/// Bounds whole transactions where the server can, from version 17 on; an older one refuses the setting, so that it cannot be among
+/// those that a connection begins with.
+fn transaction_limit(ms: u64) -> Hook {
+    let set = format!("select set_config(name, '{ms}', false) from pg_settings where name = 'transaction_timeout'");
+    Hook::async_fn(move |client, _| {
+        let set = set.clone();
+        Box::pin(async move { client.batch_execute(&set).await.map_err(HookError::Backend) })
+    })
 }

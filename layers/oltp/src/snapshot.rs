@@ -7,6 +7,10 @@ use model::Position;
 use model::position::parse_lsn;
 use tokio_postgres::IsolationLevel;
 
+/// Reading a large table takes as long as it takes, and so may whoever takes its rows.
+const WITHOUT_LIMITS: &str = "set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0;
+    select set_config(name, '0', true) from pg_settings where name = 'transaction_timeout'";
+
 impl Oltp {
     /// Gives the rows of a reading statement, all of one moment, as they come, and then a position at or after that moment: what
     /// is served at it has seen these rows. Each row is a number, a text, and perhaps another text. There is no limit of time.
@@ -22,7 +26,7 @@ impl Oltp {
         let mut client = self.client().await?;
         let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
         let snapshot = snapshot.start().await.map_err(fail)?;
-        snapshot.batch_execute("set local statement_timeout = 0").await.map_err(fail)?;
+        snapshot.batch_execute(WITHOUT_LIMITS).await.map_err(fail)?;
         let rows = snapshot.query_raw(sql, std::iter::empty::<&str>()).await.map_err(fail)?;
         pin_mut!(rows);
         while let Some(row) = rows.try_next().await.map_err(fail)? {

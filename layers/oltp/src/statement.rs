@@ -48,8 +48,27 @@ pub const MAKE_PARTITIONS: &str = include_str!("../sql/make_partitions.sql");
 /// Drops a ledger's old partitions.
 pub const DROP_PARTITIONS: &str = include_str!("../sql/drop_partitions.sql");
 
+/// What the server says of itself.
+pub const STORE_STATUS: &str = include_str!("../sql/store_status.sql");
+/// Size of the server's log.
+pub const STORE_WAL_BYTES: &str = include_str!("../sql/store_wal_bytes.sql");
+/// What vacuum has to do.
+pub const STORE_VACUUM: &str = include_str!("../sql/store_vacuum.sql");
+/// All partitions.
+pub const STORE_PARTITIONS: &str = include_str!("../sql/store_partitions.sql");
+
+/// The name of a statement; one that was put together to read has that of the table that it reads.
+pub(crate) fn name(sql: &str) -> String {
+    if let Some((name, _)) = ALL.iter().find(|(_, text)| *text == sql) {
+        return (*name).to_owned();
+    }
+    let words: Vec<&str> = sql.split_ascii_whitespace().collect();
+    let table = words.windows(3).find_map(|of| (of[0] == "from" && of[2] == "t").then_some(of[1]));
+    format!("read {}", table.unwrap_or("rows").trim_start_matches("crm."))
+}
+
 /// All of them, by name.
-pub const ALL: [(&str, &str); 23] = [
+pub const ALL: [(&str, &str); 27] = [
     ("run", RUN),
     ("position", POSITION),
     ("api_key_create", API_KEY_CREATE),
@@ -73,4 +92,8 @@ pub const ALL: [(&str, &str); 23] = [
     ("partitions", PARTITIONS),
     ("make_partitions", MAKE_PARTITIONS),
     ("drop_partitions", DROP_PARTITIONS),
+    ("store_status", STORE_STATUS),
+    ("store_wal_bytes", STORE_WAL_BYTES),
+    ("store_vacuum", STORE_VACUUM),
+    ("store_partitions", STORE_PARTITIONS),
 ];

@@ -1,0 +1,1 @@
+select sum(size)::bigint from pg_ls_waldir()
