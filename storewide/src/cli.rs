@@ -1,8 +1,11 @@
 //! The command line.
 
+mod store;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+pub use store::{Backup, Oltp, OltpAction, Restore};
 
 /// Real-time retail data platform: every retail signal in, governed customer intelligence and guarded action out.
 #[derive(Debug, Parser)]
@@ -54,6 +57,19 @@ pub enum Command {
     /// Look at events that the gateway refused
     #[command(after_help = "Example:\n  storewide quarantine list --limit 20")]
     Quarantine(Quarantine),
+    /// Look after the store: its state, its schema, vacuum, partitions
+    #[command(after_help = "Examples:\n  storewide oltp status\n  storewide oltp migrate --dry-run")]
+    Oltp(Oltp),
+    /// Take a backup of the private store, or list the backups that are there
+    #[command(
+        after_help = "Examples:\n  storewide backup --to /backup/storewide\n  storewide backup --to /backup/storewide --list --json"
+    )]
+    Backup(Backup),
+    /// Bring a backup back, to any moment since, in a new data directory
+    #[command(
+        after_help = "Examples:\n  storewide restore --from /backup/storewide --data-dir /var/lib/storewide-2\n  storewide restore --from /backup/storewide --data-dir /var/lib/storewide-2 --to-time 2026-03-02T09:30:00Z"
+    )]
+    Restore(Restore),
     /// Measure, beside a reference in the same run; prints one JSON object a figure
     #[command(after_help = "Example:\n  storewide bench gateway --for 10")]
     Bench(Bench),
@@ -111,13 +127,13 @@ pub struct Serve {
 #[derive(Clone, Debug, Default, Args)]
 pub struct Server {
     /// API address of a running server; by default the one that runs on the data directory, or one started for this command
-    #[arg(long, env = "STOREWIDE_SERVER", value_name = "URL")]
+    #[arg(long, global = true, env = "STOREWIDE_SERVER", value_name = "URL")]
     pub server: Option<String>,
     /// PostgreSQL server that the data directory belongs to, if it was served with one and no server runs
-    #[arg(long, env = "STOREWIDE_PG_URL", value_name = "URL", hide_env_values = true)]
+    #[arg(long, global = true, env = "STOREWIDE_PG_URL", value_name = "URL", hide_env_values = true)]
     pub pg_url: Option<String>,
     /// API key; by default the one that the data directory keeps for its owner
-    #[arg(long, env = "STOREWIDE_API_KEY", value_name = "KEY", hide_env_values = true)]
+    #[arg(long, global = true, env = "STOREWIDE_API_KEY", value_name = "KEY", hide_env_values = true)]
     pub api_key: Option<String>,
 }
 

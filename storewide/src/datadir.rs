@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use uuid::Uuid;
 
+/// Name of a store that is being restored.
+pub const RESTORING: &str = ".restoring";
 /// How often, and how long apart, the lock is tried for.
 const LOCK_TRIES: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
@@ -139,7 +141,7 @@ impl DataDir {
     /// # Errors
     /// When the file cannot be written.
     pub fn store_secret(&self, name: &str, secret: &str) -> Result<()> {
-        self.write_whole(&self.secret_path(name), secret.as_bytes(), 0o600)
+        write_whole(&self.secret_path(name), secret.as_bytes(), 0o600)
     }
 
     /// Notes which store this directory belongs to, or checks that it is that one: the log, the profiles and the tables hold
@@ -152,14 +154,38 @@ impl DataDir {
         match fs::read_to_string(&path) {
             Ok(known) if known.trim() == deployment.to_string() => Ok(()),
             Ok(_) => bail!(
-                "{} belongs to another PostgreSQL database than the one it is started with; name its server with --pg-url, or use another --data-dir",
+                "{} belongs to another PostgreSQL database than the one it is started with, or to this one before it was restored; name its server with --pg-url, or use another --data-dir",
                 self.root.display()
             ),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                self.write_whole(&path, deployment.to_string().as_bytes(), 0o644)
+                write_whole(&path, deployment.to_string().as_bytes(), 0o644)
             }
             Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
         }
+    }
+
+    /// The store that this directory belongs to; none before its first start.
+    ///
+    /// # Errors
+    /// When the note cannot be read.
+    pub fn deployment(&self) -> Result<Option<Uuid>> {
+        let path = self.path("deployment");
+        match fs::read_to_string(&path) {
+            Ok(known) => Ok(known.trim().parse().ok()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// Refuses a directory whose restore was cut short: it would be served as a new, empty store.
+    ///
+    /// # Errors
+    /// When it was.
+    pub fn is_whole(&self) -> Result<()> {
+        if self.path(RESTORING).exists() {
+            bail!("a restore into {} was cut short; remove the directory, and restore again", self.root.display());
+        }
+        Ok(())
     }
 
     /// Notes where the server listens.
@@ -167,7 +193,7 @@ impl DataDir {
     /// # Errors
     /// When the note cannot be written.
     pub fn note_running(&self, running: &Running) -> Result<()> {
-        self.write_whole(&self.path("server.json"), &serde_json::to_vec_pretty(running)?, 0o644)
+        write_whole(&self.path("server.json"), &serde_json::to_vec_pretty(running)?, 0o644)
     }
 
     /// Removes the note; a missing one is no failure.
@@ -191,20 +217,23 @@ impl DataDir {
     fn secret_path(&self, name: &str) -> PathBuf {
         self.root.join("secrets").join(name)
     }
+}
 
-    /// Writes a file so that a crash leaves the old one or the new one.
-    pub fn write_whole(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-        let draft = path.with_extension("draft");
-        let write = || -> std::io::Result<()> {
-            let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(mode).open(&draft)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&draft, path)?;
-            // The name is part of the folder: without this a power cut may take it back.
-            File::open(path.parent().unwrap_or(&self.root))?.sync_all()
-        };
-        write().with_context(|| format!("cannot write {}", path.display()))
-    }
+/// Writes a file so that a crash leaves the old one or the new one.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let draft = path.with_extension("draft");
+    let write = || -> std::io::Result<()> {
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(mode).open(&draft)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&draft, path)?;
+        // The name is part of the folder: without this a power cut may take it back.
+        File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

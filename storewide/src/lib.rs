@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "commands print their answers")]
 
 pub mod audit;
+pub mod backup;
 pub mod bench;
 pub mod cli;
 pub mod client;
@@ -14,6 +15,7 @@ pub mod demo;
 pub mod house;
 pub mod import;
 pub mod settings;
+pub mod store;
 
 use anyhow::Result;
 use cli::{Cli, Command};
@@ -35,6 +37,9 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Audit(options) => commands::audit(&options, &config, data_dir).await,
         Command::Keys(options) => commands::keys(&options, &config, data_dir).await,
         Command::Quarantine(options) => commands::quarantine(&options, &config, data_dir).await,
+        Command::Oltp(options) => commands::oltp(&options, &config, data_dir).await,
+        Command::Backup(options) => commands::backup(&options, &config, data_dir).await,
+        Command::Restore(options) => commands::restore(&options, &config, data_dir).await,
         Command::Bench(options) => bench::run(&options).await,
     }
 }

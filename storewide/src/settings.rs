@@ -143,6 +143,29 @@ impl Settings {
         })
     }
 
+    /// How the private cluster is run.
+    ///
+    /// # Errors
+    /// When a restore into the directory was cut short, or the log would go to the archive of another store.
+    pub fn cluster(&self) -> Result<engine_postgres::Settings> {
+        self.data.is_whole()?;
+        let mut of = engine_postgres::Settings::new(self.data.path("postgres"));
+        of.bin_dir.clone_from(&self.postgres.bin_dir);
+        if let Some(dir) = self.archive_dir()? {
+            crate::backup::check_archive(&dir, self.data.deployment()?)?;
+            of.archive = Some(engine_postgres::Archive { dir, timeout_s: self.oltp.archive_timeout_s });
+        }
+        Ok(of)
+    }
+
+    /// Where the private cluster's log is archived.
+    ///
+    /// # Errors
+    /// When the current folder is gone.
+    pub fn archive_dir(&self) -> Result<Option<PathBuf>> {
+        self.oltp.archive_dir.as_ref().map(std::path::absolute).transpose().context("oltp.archive_dir")
+    }
+
     /// The defaults on a data directory, on free ports.
     ///
     /// # Errors

@@ -182,6 +182,9 @@ impl Trial {
             "DELETE /api/v1/keys/1",
             "GET /api/v1/quarantine",
             "POST /api/v1/audit",
+            "GET /api/v1/oltp/status",
+            "GET /api/v1/oltp/vacuum",
+            "GET /api/v1/oltp/partitions",
         ];
         let writing = NOUNS.map(|noun| format!("POST /api/v1/{noun}"));
         let lines = writing.iter().map(String::as_str).chain(["POST /api/v1/batch"]).map(|line| (line, &self.reader));

@@ -1,6 +1,7 @@
 //! Tests of the whole house.
 #![allow(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
 
+mod backup;
 mod commands;
 mod crash;
 mod doors;

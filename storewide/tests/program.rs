@@ -45,6 +45,12 @@ impl Program {
         Self { child: None, data, api: free(), gateway: free(), health: free(), environment }
     }
 
+    /// Sets a variable of its environment, for its next start.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.environment.retain(|(known, _)| known != key);
+        self.environment.push((key.to_owned(), value.to_owned()));
+    }
+
     pub fn data(&self) -> &Path {
         self.data.path()
     }

@@ -21,7 +21,7 @@ pub async fn run(time: Duration, sample: &Path) -> Result<Vec<Figure>> {
     tokio::time::sleep(REST).await;
     let memory = resident_mib();
     let journey = Journey::open(sample, JourneyOptions { contacts: true, ..JourneyOptions::default() })?;
-    Loader::open(client.clone(), data, &journey, false).await?.load(&journey).await?;
+    Loader::open(client.clone(), &data, &journey, false).await?.load(&journey).await?;
     let crowd = Crowd::new("bench", 1, RATE as usize * 2, Catalogue::read(sample)?);
     let driver = Driver::new(doors(&house, &client).await?, crowd)?;
     let samples = house.serving().freshness.clone();

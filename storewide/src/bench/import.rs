@@ -36,7 +36,7 @@ pub async fn run(folder: &Path) -> Result<Vec<Figure>> {
     let scratch = Scratch::new("import")?;
     let (house, client, data) = house(&scratch).await?;
     let journey = Journey::open(folder, JourneyOptions::default())?;
-    let loader = Loader::open(client.clone(), data, &journey, true).await?;
+    let loader = Loader::open(client.clone(), &data, &journey, true).await?;
     let stages = stages(&house, &loader, &journey).await?;
     let served = served(&client).await?;
     let (expected, reference) = expected(folder)?;

@@ -23,7 +23,7 @@ pub async fn run(time: Duration, folder: &Path) -> Result<Vec<Figure>> {
     let scratch = Scratch::new("query")?;
     let (house, client, data) = house(&scratch).await?;
     let journey = Journey::open(folder, JourneyOptions::default())?;
-    let loaded = Loader::open(client.clone(), data, &journey, true).await?.load(&journey).await?;
+    let loaded = Loader::open(client.clone(), &data, &journey, true).await?.load(&journey).await?;
     await_token(house.bus().as_ref(), &house.serving().analytics_progress, &loaded.position.parse()?, SERVED_MAX)
         .await?;
     let members: Vec<Value> =

@@ -1,7 +1,9 @@
 //! The commands that ask a server, and the one that is the server.
 
 mod audit;
+mod backup;
 mod keys;
+mod oltp;
 mod output;
 mod quarantine;
 mod serve;
@@ -11,7 +13,9 @@ mod status;
 mod table;
 
 pub use audit::audit;
+pub use backup::{backup, restore};
 pub use keys::keys;
+pub use oltp::oltp;
 pub use output::print;
 pub use quarantine::quarantine;
 pub use serve::{interrupted, serve};

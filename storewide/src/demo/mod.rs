@@ -154,7 +154,7 @@ async fn load(options: &Demo, client: &Client, data: &DataDir, journey: &Journey
     );
     say(options, &text);
     let start = Instant::now();
-    let loader = Loader::open(client.clone(), data.clone(), journey, !options.json).await?;
+    let loader = Loader::open(client.clone(), data, journey, !options.json).await?;
     let loaded = loader.load(journey).await?;
     served(client, &loaded.position).await?;
     let text = if loaded.records == 0 {
@@ -208,7 +208,7 @@ fn shift(data: &DataDir, sample: &Path) -> Result<i64> {
         return note["shift_weeks"].as_i64().context("demo.json has no shift_weeks");
     }
     let weeks = Journey::weeks_until(sample, jiff::Timestamp::now())?;
-    data.write_whole(&path, json!({ "shift_weeks": weeks }).to_string().as_bytes(), 0o644)?;
+    crate::datadir::write_whole(&path, json!({ "shift_weeks": weeks }).to_string().as_bytes(), 0o644)?;
     Ok(weeks)
 }
 

@@ -1,7 +1,7 @@
 //! The three listeners: API and console, gateway, health.
 
 use super::facts::HouseFacts;
-use super::{Parts, operate};
+use super::{Parts, control, operate};
 use crate::datadir::Running;
 use crate::settings::Settings;
 use access::Access;
@@ -51,6 +51,7 @@ fn trusted(settings: &Settings, parts: &Parts) -> Router {
         .merge(serving::router(parts.serving.clone(), Arc::clone(&keys)))
         .merge(decisions::router(parts.oltp.clone(), Arc::clone(&keys)))
         .merge(operate::router(parts))
+        .merge(control::router(parts))
         .merge(console::router(Arc::new(HouseFacts::new(parts.clone())), keys, settings.listen.api.ip().is_loopback()))
 }
 
@@ -60,6 +61,7 @@ pub(super) fn openapi() -> OpenApi {
     document.merge(serving::ApiDoc::openapi());
     document.merge(decisions::ApiDoc::openapi());
     document.merge(operate::ApiDoc::openapi());
+    document.merge(control::ApiDoc::openapi());
     document
 }
 

@@ -1,5 +1,6 @@
 //! The house: all layers in one process, each started by a function of its own, stopped in order.
 
+mod control;
 mod doors;
 mod facts;
 mod operate;

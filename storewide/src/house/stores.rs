@@ -1,8 +1,10 @@
 //! The three engines of an embedded house, and the sinks that fill the serving layer.
 
 use super::Parts;
+use crate::backup;
 use crate::client::OWNER_KEY;
 use crate::settings::Settings;
+use crate::store::DATABASE;
 use anyhow::{Context, Result};
 use bus::{Bus, TopicSpec};
 use engine_duckdb::DuckDb;
@@ -18,8 +20,6 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Name of our database on the server.
-const DATABASE: &str = "storewide";
 /// `capture.progress` is only read at its end; a day of it is plenty to look back on.
 const PROGRESS_KEPT: Duration = Duration::from_secs(24 * 3_600);
 
@@ -54,6 +54,9 @@ pub(super) async fn truth(
     let oltp = Oltp::new(&settings.oltp, config.clone(), tokeniser.clone(), telemetry.meter(Layer::Oltp))?;
     let deployment = oltp.migrate().await?.deployment;
     settings.data.belongs_to(deployment)?;
+    if let (Some(archive), None) = (settings.archive_dir()?, &settings.postgres.url) {
+        backup::mark_archive(&archive, deployment)?;
+    }
     let (kept, stop) = (oltp.clone(), tasks.stop_of(Layer::Oltp));
     tasks.spawn(Layer::Oltp, "partitions", async move { partitions(&kept, &stop).await });
     if settings.data.stored_secret(OWNER_KEY)?.is_none() {
@@ -64,9 +67,7 @@ pub(super) async fn truth(
 }
 
 async fn private(settings: &Settings, tasks: &Tasks, telemetry: &Telemetry) -> Result<engine_postgres::Config> {
-    let mut of = engine_postgres::Settings::new(settings.data.path("postgres"));
-    of.bin_dir.clone_from(&settings.postgres.bin_dir);
-    let cluster = Cluster::start(of).await?;
+    let cluster = Cluster::start(settings.cluster()?).await?;
     let (meter, stop) = (telemetry.meter(Layer::Oltp), tasks.stop_of(Layer::Oltp));
     let watched = cluster.clone();
     tasks.spawn(Layer::Oltp, "postgres", async move { watched.supervise(meter, stop).await });

@@ -51,7 +51,6 @@ struct Progress {
 /// Loads commands.
 pub struct Loader {
     client: Client,
-    data: DataDir,
     progress: PathBuf,
     bar: ProgressBar,
 }
@@ -93,7 +92,7 @@ impl Loader {
     ///
     /// # Errors
     /// When the server does not say which store it has, or the folder for the progress cannot be made.
-    pub async fn open(client: Client, data: DataDir, journey: &Journey, show: bool) -> Result<Self> {
+    pub async fn open(client: Client, data: &DataDir, journey: &Journey, show: bool) -> Result<Self> {
         let folder = data.path("import");
         std::fs::create_dir_all(&folder)?;
         let status = client.send(client.request(Method::GET, "/api/v1/status")).await?;
@@ -104,7 +103,7 @@ impl Loader {
         let bar = if show { ProgressBar::new(0) } else { ProgressBar::hidden() };
         let style = ProgressStyle::with_template("loading [{bar:32}] {percent:>3} % · {msg} · {eta} left")?;
         bar.set_style(style.progress_chars("=> "));
-        Ok(Self { client, data, progress: folder.join(format!("{name}.json")), bar })
+        Ok(Self { client, progress: folder.join(format!("{name}.json")), bar })
     }
 
     /// Loads a journey.
@@ -183,7 +182,7 @@ impl Loader {
         }
         if *next > before {
             done.position.clone_from(&loaded.position);
-            self.data.write_whole(&self.progress, &serde_json::to_vec(done)?, 0o644)?;
+            crate::datadir::write_whole(&self.progress, &serde_json::to_vec(done)?, 0o644)?;
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ pub async fn run(options: &Import, config: &Config, data_dir: &Path) -> Result<(
     let journey = Journey::open(&options.path, JourneyOptions { shift_weeks, ..JourneyOptions::default() })?;
     let session = Session::open(&options.server, config, data_dir).await?;
     let data = DataDir::open(data_dir)?;
-    let load = async |client| Loader::open(client, data, &journey, !options.json).await?.load(&journey).await;
+    let load = async |client| Loader::open(client, &data, &journey, !options.json).await?.load(&journey).await;
     let loaded = session.run(load).await?;
     if options.json {
         print(&serde_json::to_string(&loaded)?)?;
