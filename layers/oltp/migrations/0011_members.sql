@@ -17,8 +17,6 @@ alter table crm.member
 update crm.member set tier_manual = true where tier_code is not null;
 create index member_merged_into on crm.member (merged_into_member_id) where merged_into_member_id is not null;
 create index member_tier_ends on crm.member (tier_valid_to) where tier_valid_to is not null;
-create index if not exists sales_return_member on crm.sales_return (member_id);
-create index audit_log_member on crm.audit_log (entity_id, audit_id) where entity = 'member';
 
 comment on column crm.member.merged_into_member_id is 'The member that this one was merged into, at the end of any chain; set while status is merged.';
 comment on column crm.member.erased_at is 'When the personal data were erased; set while status is erased.';
@@ -765,7 +763,8 @@ create table crm.owned_relation (
     place int not null,
     erases text[] not null default '{}',
     exported boolean not null default true,
-    check ((parent is null) = (parent_column is null))
+    check ((parent is null) = (parent_column is null)),
+    check (erases = '{}' or moves)
 );
 comment on table crm.owned_relation is 'The tables whose rows belong to members, and what becomes of the rows when members are merged or erased.';
 comment on column crm.owned_relation.relation is 'The table, in the schema crm.';
@@ -774,7 +773,7 @@ comment on column crm.owned_relation.moves is 'Whether its rows change hands by 
 comment on column crm.owned_relation.parent is 'The table whose rows they follow, also those that came after a merge; null where they follow none.';
 comment on column crm.owned_relation.parent_column is 'Column of both tables by which they follow; there is an index on it.';
 comment on column crm.owned_relation.place is 'Parents come before what follows them.';
-comment on column crm.owned_relation.erases is 'Columns that may hold personal data, emptied when the member is erased.';
+comment on column crm.owned_relation.erases is 'Columns that may hold personal data, emptied when the member is erased; of tables whose rows move.';
 comment on column crm.owned_relation.exported is 'Whether an export shows the rows by themselves; what has a parent stands below it.';
 
 insert into crm.owned_relation (relation, key_column, moves, parent, parent_column, place, erases, exported) values
@@ -804,7 +803,14 @@ insert into crm.owned_relation (relation, key_column, moves, parent, parent_colu
     ('points_merge', 'merge_id', false, null, null, 1, '{}', false),
     ('coupon', 'coupon_id', false, null, null, 1, '{}', true),
     ('coupon_redemption', 'redemption_id', false, null, null, 1, '{}', true),
-    ('coupon_event', 'coupon_id', false, null, null, 1, '{}', false);
+    ('coupon_event', 'coupon_id', false, null, null, 1, '{}', false),
+    ('shipment', 'shipment_id', true, 'sales_order', 'order_id', 2, '{tracking_no}', true),
+    ('shipment_line', 'shipment_id', false, 'shipment', 'shipment_id', 3, '{}', false),
+    ('shipment_event', 'shipment_event_id', false, 'shipment', 'shipment_id', 3, '{}', false),
+    ('ticket', 'ticket_id', true, 'sales_order', 'order_id', 2, '{contact}', true),
+    ('ticket_event', 'ticket_event_id', false, 'ticket', 'ticket_id', 3, '{}', false),
+    ('subscription', 'subscription_id', true, null, null, 1, '{}', true),
+    ('approval', 'approval_id', false, null, null, 1, '{}', false);
 
 -- Merge and un-merge.
 
@@ -877,14 +883,14 @@ begin
             using merge, former, owner, back;
         end if;
         if r.parent is not null then
-            execute format('with moved as (update crm.%2$I t set member_id = $2%3$s
+            execute format('with moved as (update crm.%2$I t set member_id = $3%3$s
                 from crm.member_merge_item i join crm.%4$I p on p.%5$I = i.record_id
-                where (i.merge_id, i.relation) = ($1, %4$L) and p.member_id = $2 and t.%5$I = p.%5$I
-                    and t.member_id is distinct from $2 returning t.%1$I)
+                where (i.merge_id, i.relation) = ($1, %4$L) and p.member_id = $3 and t.%5$I = p.%5$I and t.member_id = $2
+                returning t.%1$I)
                 insert into crm.member_merge_item (merge_id, relation, record_id) select distinct $1, %2$L, m.%1$I from moved m
                 where exists (select from crm.owned_relation c where c.parent = %2$L) on conflict do nothing',
                 r.key_column, r.relation, crm.touches(r.relation), r.parent, r.parent_column)
-            using merge, owner;
+            using merge, former, owner;
         end if;
     end loop;
 end
@@ -1151,7 +1157,7 @@ $$;
 -- Look-up at the till: whom identities lead to. One strong match is the answer; weak ones, and strong ones that lead to several members,
 -- are candidates, and decide nothing.
 
-create function crm.member_card(member uuid, personal boolean) returns jsonb
+create function crm.member_card(member uuid) returns jsonb
 language plpgsql stable as $$
 begin
     return (
@@ -1160,14 +1166,14 @@ begin
             'points', (select a.balance from crm.points_account a where a.member_id = m.member_id and a.kind = 'member'),
             'coupons', (select count(*) from crm.coupon k
                 where k.member_id = m.member_id and k.status = 'issued' and (k.expires_at > now()) is not false))
-            || case when personal then coalesce((
+            || case when current_setting('storewide.pii', true) = 'on' then coalesce((
                 select jsonb_build_object('first_name', p.first_name, 'last_name', p.last_name) from crm.member_pii p
                 where p.member_id = m.member_id), '{}') else '{}' end
         from crm.member m where m.member_id = member_card.member);
 end
 $$;
 
-create function crm.lookup_member(tokens jsonb, personal boolean) returns jsonb
+create function crm.lookup_member(tokens jsonb) returns jsonb
 language plpgsql stable
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
@@ -1182,7 +1188,7 @@ begin
     from jsonb_to_recordset(tokens) as t (kind text, token text)
     join crm.member_identity o on (o.kind, o.token) = (t.kind, t.token) and o.strength = 'strong';
     if cardinality(strong) = 1 then
-        return jsonb_build_object('member', crm.member_card(strong[1], personal), 'candidates', '[]'::jsonb);
+        return jsonb_build_object('member', crm.member_card(strong[1]), 'candidates', '[]'::jsonb);
     end if;
     select array_agg(distinct w.member_id) into weak
     from jsonb_to_recordset(tokens) as t (kind text, token text)
@@ -1191,7 +1197,7 @@ begin
         where (o.kind, o.token) = (t.kind, t.token) and o.strength = 'weak' limit 10) w
     where w.member_id <> all (coalesce(strong, '{}'));
     return jsonb_build_object('member', null, 'candidates', (
-        select coalesce(jsonb_agg(jsonb_build_object('strength', w.strength, 'member', crm.member_card(w.member, personal))), '[]')
+        select coalesce(jsonb_agg(jsonb_build_object('strength', w.strength, 'member', crm.member_card(w.member))), '[]')
         from (
             select 'strong' as strength, s.member from unnest(strong) s (member)
             union all

@@ -50,6 +50,17 @@ pub const DROP_PARTITIONS: &str = include_str!("../sql/drop_partitions.sql");
 
 /// All of them, by name.
 pub const ALL: [(&str, &str); 23] = [
+/// Whom identities lead to.
+pub const LOOKUP_MEMBER: &str = include_str!("../sql/lookup_member.sql");
+/// All that is held about a member.
+pub const EXPORT_MEMBER: &str = include_str!("../sql/export_member.sql");
+/// A page of one section of that.
+pub const EXPORT_SECTION: &str = include_str!("../sql/export_section.sql");
+/// Places members anew whose tier has come to its end.
+pub const SWEEP_TIERS: &str = include_str!("../sql/sweep_tiers.sql");
+
+/// All of them, by name.
+pub const ALL: [(&str, &str); 24] = [
     ("run", RUN),
     ("position", POSITION),
     ("api_key_create", API_KEY_CREATE),
@@ -73,4 +84,8 @@ pub const ALL: [(&str, &str); 23] = [
     ("partitions", PARTITIONS),
     ("make_partitions", MAKE_PARTITIONS),
     ("drop_partitions", DROP_PARTITIONS),
+    ("lookup_member", LOOKUP_MEMBER),
+    ("export_member", EXPORT_MEMBER),
+    ("export_section", EXPORT_SECTION),
+    ("sweep_tiers", SWEEP_TIERS),
 ];
