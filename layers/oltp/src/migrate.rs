@@ -25,7 +25,15 @@ const MIGRATIONS: [(i32, &str, &str); 16] = [
         ),
     ),
     (10, "points", include_str!("../migrations/0010_points.sql")),
-    (11, "members", include_str!("../migrations/0011_members.sql")),
+    (
+        11,
+        "members",
+        concat!(
+            include_str!("../migrations/0011_members.sql"),
+            include_str!("../migrations/0011_tiers.sql"),
+            include_str!("../migrations/0011_merges.sql")
+        ),
+    ),
     (12, "coupons", include_str!("../migrations/0012_coupons.sql")),
     (13, "service", include_str!("../migrations/0013_service.sql")),
     (14, "inbox", include_str!("../migrations/0014_inbox.sql")),
