@@ -174,7 +174,7 @@ begin
         select from (values (gone.member_id, gone.status), (kept.member_id, kept.status)) w (member_id, status)
         join crm.member m on m.member_id = w.member_id where m.status <> w.status)
     then
-        raise exception 'a member was changed meanwhile' using errcode = 'unique_violation';
+        raise exception 'a member was changed meanwhile' using errcode = 'serialization_failure';
     end if;
     perform crm.move_owned(merge, gone.member_id, kept.member_id, false);
     -- Chains stay flat: whoever was merged into this one is of the other now.
@@ -231,12 +231,15 @@ declare
     orders uuid[];
     chain uuid[];
 begin
+    -- Also those that are somebody else's by now: their points may have been posted on either of the two.
     select array_agg(o.order_id) into orders from (
         select o.order_id from crm.member_merge_item t join crm.sales_order o on o.order_id = t.record_id
-        where (t.merge_id, t.relation) = (g.merge_id, 'sales_order') and o.member_id = g.into_member_id
+        where (t.merge_id, t.relation) = (g.merge_id, 'sales_order')
         order by o.source, o.order_no for no key update of o) o;
     perform crm.unmove_coupons(g.merge_id);
-    perform crm.lock_points(array[g.from_member_id, g.into_member_id]);
+    -- With the accounts of whoever had the orders before, all at once, and so in order.
+    perform crm.lock_points(array[g.from_member_id, g.into_member_id] || array(
+        select distinct crm.owner_of(l.member_id) from crm.points_ledger l where l.order_id = any (orders) and l.member_id is not null));
     chain := array(
         select m.member_id from crm.member_merge_item t join crm.member m on m.member_id = t.record_id
         where (t.merge_id, t.relation) = (g.merge_id, 'member') and m.merged_into_member_id = g.into_member_id);
@@ -245,7 +248,7 @@ begin
     where m.merge_id = g.merge_id and m.undone_at is null
         and exists (select from crm.member k where k.member_id = g.into_member_id and k.status not in ('merged', 'erased'));
     if not found then
-        raise exception 'a member was changed meanwhile' using errcode = 'unique_violation';
+        raise exception 'a member was changed meanwhile' using errcode = 'serialization_failure';
     end if;
     perform crm.move_owned(g.merge_id, g.into_member_id, g.from_member_id, true);
     update crm.member m set status = case when m.member_id = g.from_member_id then g.from_status else m.status end,
@@ -306,7 +309,7 @@ begin
         where o.order_id = any (orders) and m.status in ('merged', 'erased')
     loop
         if status = 'merged' then
-            raise exception 'the owner was merged meanwhile' using errcode = 'unique_violation';
+            raise exception 'the owner was merged meanwhile' using errcode = 'serialization_failure';
         end if;
         update crm.sales_order o set contact = null, anonymous_id = null
         from crm.member m
@@ -350,7 +353,7 @@ begin
     persons := crm.persons_of(erased.member_id);
     perform crm.lock_members(persons);
     if not exists (select from crm.member m where m.member_id = erased.member_id and m.status = erased.status) then
-        raise exception 'a member was changed meanwhile' using errcode = 'unique_violation';
+        raise exception 'a member was changed meanwhile' using errcode = 'serialization_failure';
     end if;
     perform crm.erase_owned(persons);
     delete from crm.member_pii p where p.member_id = any (persons);
