@@ -13,7 +13,7 @@ create table crm.owned_relation (
     erases text[] not null default '{}',
     exported boolean not null default true,
     check ((parent is null) = (parent_column is null)),
-    check (erases = '{}' or moves)
+    check (erases = '{}' or moves or parent is not null)
 );
 comment on table crm.owned_relation is 'The tables whose rows belong to members, and what becomes of the rows when members are merged or erased.';
 comment on column crm.owned_relation.relation is 'The table, in the schema crm.';
@@ -22,8 +22,8 @@ comment on column crm.owned_relation.moves is 'Whether its rows change hands by 
 comment on column crm.owned_relation.parent is 'The table whose rows they follow, also those that came after a merge; null where they follow none.';
 comment on column crm.owned_relation.parent_column is 'Column of both tables by which they follow; there is an index on it.';
 comment on column crm.owned_relation.place is 'Parents come before what follows them.';
-comment on column crm.owned_relation.erases is 'Columns that may hold personal data, emptied when the member is erased; of tables whose rows move.';
-comment on column crm.owned_relation.exported is 'Whether an export shows the rows by themselves; what has a parent stands below it.';
+comment on column crm.owned_relation.erases is 'Columns that may hold personal data, emptied when the member is erased.';
+comment on column crm.owned_relation.exported is 'Whether an export shows the rows by themselves, page by page; what has a parent stands below it.';
 
 insert into crm.owned_relation (relation, key_column, moves, parent, parent_column, place, erases, exported) values
     ('member_pii', 'member_id', false, null, null, 1, '{}', false),
@@ -37,7 +37,7 @@ insert into crm.owned_relation (relation, key_column, moves, parent, parent_colu
     ('payment', 'payment_id', false, 'sales_order', 'order_id', 2, '{}', false),
     ('order_event', 'event_id', false, null, null, 2, '{}', false),
     ('sales_return', 'return_id', true, 'sales_order', 'order_id', 2, '{reason}', true),
-    ('return_line', 'return_line_id', false, 'sales_return', 'return_id', 3, '{}', false),
+    ('return_line', 'return_line_id', false, 'sales_return', 'return_id', 3, '{reason}', false),
     ('refund', 'refund_id', false, 'sales_return', 'return_id', 3, '{}', false),
     ('recommendation', 'recommendation_id', true, null, null, 1, '{}', true),
     ('guardrail_verdict', 'recommendation_id', false, 'recommendation', 'recommendation_id', 2, '{}', false),
@@ -46,9 +46,9 @@ insert into crm.owned_relation (relation, key_column, moves, parent, parent_colu
     ('outcome', 'outcome_id', false, 'action', 'action_id', 2, '{}', false),
     ('points_account', 'account_id', false, null, null, 1, '{}', true),
     ('points_ledger', 'entry_id', false, null, null, 1, '{}', true),
-    ('points_lot', 'lot_id', false, null, null, 1, '{}', true),
+    ('points_lot', 'lot_id', false, null, null, 1, '{}', false),
     ('points_lot_use', 'lot_id', false, null, null, 1, '{}', false),
-    ('points_reservation', 'reservation_id', false, null, null, 1, '{}', true),
+    ('points_reservation', 'reservation_id', false, null, null, 1, '{}', false),
     ('points_merge', 'merge_id', false, null, null, 1, '{}', false),
     ('coupon', 'coupon_id', false, null, null, 1, '{}', true),
     ('coupon_redemption', 'redemption_id', false, null, null, 1, '{}', true),
@@ -335,7 +335,10 @@ begin
         into sets, filled
         from pg_attribute a where a.attrelid = to_regclass('crm.' || r.relation) and a.attname = any (r.erases) and not a.attisdropped;
         continue when sets is null;
-        execute format('update crm.%I t set %s%s where t.member_id = any ($1) and (%s)', r.relation, sets, crm.touches(r.relation), filled)
+        execute format('update crm.%I t set %s%s where %s and (%s)', r.relation, sets, crm.touches(r.relation), case when r.moves
+                then 't.member_id = any ($1)'
+                else format('t.%1$I = any (array(select p.%1$I from crm.%2$I p where p.member_id = any ($1)))', r.parent_column, r.parent) end,
+            filled)
         using members;
     end loop;
 end
@@ -424,12 +427,16 @@ begin
         from crm.%1$I c where c.%3$I = t.%3$I))', c.relation, c.key_column, c.parent_column), '')
     into below
     from crm.owned_relation c where c.parent = r.relation and not c.exported and to_regclass('crm.' || c.relation) is not null;
-    execute format('with page as (select t.* from crm.%2$I t where t.member_id = any ($1) and ($2 is null or t.%1$I > $2)
+    execute format('with page as (select t.* from crm.%2$I t where %4$s and ($2 is null or t.%1$I > $2)
             order by t.%1$I fetch first $3 rows with ties),
         told as (select t.%1$I as key, to_jsonb(t)%3$s as told from page t)
         select jsonb_build_object(''rows'', coalesce(jsonb_agg(told order by key), ''[]''),
             ''next'', case when count(*) >= $3 then (array_agg(key order by key desc))[1] end) from told',
-        r.key_column, r.relation, coalesce(below, ''))
+        r.key_column, r.relation, coalesce(below, ''), case r.relation
+            -- Its index is by account.
+            when 'points_ledger' then
+                't.member_id is not null and t.account_id = any (array(select a.account_id from crm.points_account a where a.member_id = any ($1)))'
+            else 't.member_id = any ($1)' end)
     using members, after, most into result;
     return result;
 end
