@@ -7,7 +7,9 @@ crate::on_both!(a_till_finds_a_member, an_export_is_for_those_who_see_personal_d
 async fn a_till_finds_a_member(version: Version) {
     let house = House::open(version).await;
     house.furnish().await;
-    let ask = |key: &str, body: &Value| house.client.post(house.url("/api/v1/members/lookup")).bearer_auth(key).json(body).send();
+    let ask = |key: &str, body: &Value| {
+        house.client.post(house.url("/api/v1/members/lookup")).bearer_auth(key).json(body).send()
+    };
     let email = json!({"kind": "email", "value": "ann@example.com"});
     let found: Value = ask(&house.writer, &email).await.unwrap().json().await.unwrap();
     assert_eq!((&found["member"]["member_no"], &found["member"]["first_name"]), (&json!("m1"), &json!("Annabel")));
