@@ -42,8 +42,7 @@ pub enum OltpError {
 }
 
 /// Faults that the SQL functions answer, with the code that callers see. Conflicts are with other records.
-const FAULTS: [(&str, &str, bool); 17] = [
-const FAULTS: [(&str, &str, bool); 18] = [
+const FAULTS: [(&str, &str, bool); 22] = [
     ("unknown_store", "oltp.unknown_store", false),
     ("unknown_product", "oltp.unknown_product", false),
     ("unknown_sku", "oltp.unknown_sku", false),

@@ -48,8 +48,6 @@ pub const MAKE_PARTITIONS: &str = include_str!("../sql/make_partitions.sql");
 /// Drops a ledger's old partitions.
 pub const DROP_PARTITIONS: &str = include_str!("../sql/drop_partitions.sql");
 
-/// All of them, by name.
-pub const ALL: [(&str, &str); 23] = [
 /// Whom identities lead to.
 pub const LOOKUP_MEMBER: &str = include_str!("../sql/lookup_member.sql");
 /// All that is held about a member.
@@ -60,7 +58,7 @@ pub const EXPORT_SECTION: &str = include_str!("../sql/export_section.sql");
 pub const SWEEP_TIERS: &str = include_str!("../sql/sweep_tiers.sql");
 
 /// All of them, by name.
-pub const ALL: [(&str, &str); 24] = [
+pub const ALL: [(&str, &str); 27] = [
     ("run", RUN),
     ("position", POSITION),
     ("api_key_create", API_KEY_CREATE),

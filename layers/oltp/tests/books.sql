@@ -94,6 +94,7 @@ where l.share <> o.order_discount_minor
 union all
 select 'an event of the order ' || e.order_id || ' without the order'
 from crm.order_event e where not exists (select from crm.sales_order o where o.order_id = e.order_id)
+union all
 select o.relation || ' of member ' || m.member_no || ' stayed behind when it was merged'
 from crm.member m
 cross join lateral (
