@@ -172,6 +172,12 @@ async fn an_erased_member_takes_nothing(version: Version) {
     };
     shop.put(put).await;
     assert_eq!(shop.order("of-p1").await["status"], "fulfilled");
+    // Nor does one that names the buyer by an address that leads to nobody now take the order from its books.
+    let put =
+        PutOrder { buyer: Some(identity(Email, &format!("{SEED}-p2@example.com"))), member_no: None, ..order("of-p2") };
+    shop.put(put).await;
+    let stays = shop.order("of-p2").await;
+    assert_eq!((&stays["member_no"], &stays["contact"]), (&json!("p1"), &json!(null)));
     assert_eq!(shop.seeded().await, [""; 0]);
     shop.check_books().await;
 }
