@@ -19,8 +19,13 @@ pub enum IdentityKind {
     Card,
     /// The anonymous id that a tracking SDK made up.
     Anonymous,
-    /// An id from another system, such as a shop's customer id; also the `userId` of behaviour events.
+    /// An id from another system, such as a shop's customer id; also the `userId` of behaviour events. With the system's name before it,
+    /// as in `shopify:123`, ids of two systems never meet.
     External,
+    /// The address under which a marketplace hides a buyer's own: it changes, so that it never decides alone.
+    RelayEmail,
+    /// A device that several people may use: it never decides alone.
+    Device,
 }
 
 /// Why a text is no identity of its kind.
@@ -35,7 +40,8 @@ pub struct IdentityError {
 
 impl IdentityKind {
     /// All kinds.
-    pub const ALL: [Self; 5] = [Self::Email, Self::Phone, Self::Card, Self::Anonymous, Self::External];
+    pub const ALL: [Self; 7] =
+        [Self::Email, Self::Phone, Self::Card, Self::Anonymous, Self::External, Self::RelayEmail, Self::Device];
 
     /// The kind as it stands in records.
     #[must_use]
@@ -46,7 +52,15 @@ impl IdentityKind {
             Self::Card => "card",
             Self::Anonymous => "anonymous",
             Self::External => "external",
+            Self::RelayEmail => "relay_email",
+            Self::Device => "device",
         }
+    }
+
+    /// Whether identities of this kind never decide alone who somebody is: several people may share one.
+    #[must_use]
+    pub const fn is_weak(self) -> bool {
+        matches!(self, Self::RelayEmail | Self::Device)
     }
 
     /// Brings a value into the one form that is compared: e-mails in lower case, phones as `+` and digits, the rest trimmed.
@@ -63,7 +77,7 @@ impl IdentityKind {
             return fail("it holds control characters");
         }
         match self {
-            Self::Email => match value.split_once('@') {
+            Self::Email | Self::RelayEmail => match value.split_once('@') {
                 Some((local, domain))
                     if !local.is_empty() && domain.contains('.') && !domain.contains('@') && !value.contains(' ') =>
                 {
@@ -82,7 +96,7 @@ impl IdentityKind {
                     fail("a phone number is in E.164 form: + and 7 to 15 digits")
                 }
             }
-            Self::Card | Self::Anonymous | Self::External => Ok(value.to_owned()),
+            Self::Card | Self::Anonymous | Self::External | Self::Device => Ok(value.to_owned()),
         }
     }
 }
@@ -98,7 +112,8 @@ impl std::str::FromStr for IdentityKind {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| {
-            format!("`{text}` is not an identity kind; the kinds are email, phone, card, anonymous, external")
+            let kinds: Vec<_> = Self::ALL.iter().map(|kind| kind.name()).collect();
+            format!("`{text}` is not an identity kind; the kinds are {}", kinds.join(", "))
         })
     }
 }
@@ -148,7 +163,11 @@ impl Tokeniser {
         let value = kind.normalise(value)?;
         let token = match kind {
             IdentityKind::Anonymous | IdentityKind::External => value,
-            IdentityKind::Email | IdentityKind::Phone | IdentityKind::Card => {
+            IdentityKind::Email
+            | IdentityKind::Phone
+            | IdentityKind::Card
+            | IdentityKind::RelayEmail
+            | IdentityKind::Device => {
                 let mut mac = self.mac.clone();
                 mac.update(kind.name().as_bytes());
                 mac.update(&[0]);

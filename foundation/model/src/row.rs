@@ -14,6 +14,9 @@ pub struct Member {
     pub member_no: Option<String>,
     /// Status: active, suspended, closed, merged, erased.
     pub status: String,
+    /// The member that this one was merged into, at the end of any chain.
+    #[serde(default)]
+    pub merged_into_member_id: Option<Uuid>,
     /// Tier.
     pub tier_code: Option<String>,
     /// When the member joined.
@@ -29,7 +32,7 @@ pub struct MemberIdentity {
     pub identity_id: Uuid,
     /// The member.
     pub member_id: Uuid,
-    /// Kind: email, phone, card, anonymous, external.
+    /// Kind: email, phone, card, anonymous, external, relay_email, device.
     pub kind: String,
     /// Token of the value.
     pub token: String,

@@ -2,7 +2,7 @@
 
 use crate::caller::Caller;
 use crate::config::Config;
-use crate::{batch, error, keys, metrics, records};
+use crate::{batch, error, keys, members, metrics, records};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
@@ -83,6 +83,19 @@ pub fn router(access: Access) -> Router {
             );
         }
     }
+    readers = readers
+        .route(
+            "/api/v1/members/lookup",
+            post(|State(door): State<Arc<Door>>, caller: Caller, headers: HeaderMap, body: Body| async move {
+                members::lookup(&door, &caller, &headers, body).await
+            }),
+        )
+        .route(
+            "/api/v1/members/{id}/export",
+            get(|State(door): State<Arc<Door>>, caller: Caller, id, query| async move {
+                members::export(&door, &caller, id, query).await
+            }),
+        );
     let admins = Router::new()
         .route("/api/v1/keys", post(keys::create).get(keys::list))
         .route("/api/v1/keys/{id}", delete(keys::revoke));

@@ -12,6 +12,7 @@ mod http;
 mod keys;
 mod kind;
 mod lines;
+mod members;
 pub mod metrics;
 mod openapi;
 mod reason;

@@ -8,6 +8,8 @@ pub const SHED: &str = "shed";
 pub const REPEATED: &str = "repeated";
 /// Time of one write, from its body to its commit.
 pub const WRITE: &str = "write";
+/// Time of one look-up of a member.
+pub const LOOKUP: &str = "lookup";
 /// Time of one transaction of a batch.
 pub const CHUNK: &str = "chunk";
 /// Failures of the store.

@@ -2,10 +2,11 @@
 
 use crate::batch::{BatchLine, LineResult, Summary};
 use crate::keys::{MadeKey, NewKey, Opens};
+use crate::members;
 use crate::records::Written;
 use oltp::Effect;
 use oltp::Entity;
-use oltp::command::{KINDS, Kind};
+use oltp::command::{KINDS, Kind, LookupMember};
 use oltp::read::{Filter, PAGE, PAGE_MAX, Takes};
 use serde_json::{Value, json};
 use utoipa::OpenApi as _;
@@ -20,7 +21,7 @@ use utoipa::openapi::{Content, ContentBuilder, Header, OpenApi, Ref, RefOr, Requ
 
 /// Name of the security scheme.
 const SCHEME: &str = "key";
-const JSON: &str = "application/json";
+pub(crate) const JSON: &str = "application/json";
 const LINES: &str = "application/x-ndjson";
 
 const ABOUT: &str = "Business facts in, records out. Authenticate with `Authorization: Bearer <key>`; a reader reads, a writer writes, \
@@ -31,7 +32,7 @@ then wait until they have seen the write.\n\n\
 Errors are problem documents (RFC 9457) with a stable `code`, whether to `retry`, and a JSON `pointer` to the field.";
 
 #[derive(utoipa::OpenApi)]
-#[openapi(components(schemas(Effect, Written, BatchLine, LineResult, Summary, NewKey, MadeKey, Opens)))]
+#[openapi(components(schemas(Effect, Written, BatchLine, LineResult, Summary, NewKey, MadeKey, Opens, LookupMember)))]
 struct Schemas;
 
 /// The document of this layer's doors; merge it with others' by [`OpenApi::merge`].
@@ -63,6 +64,7 @@ pub fn openapi() -> OpenApi {
             add(&mut document, &format!("{path}/{{id}}"), HttpMethod::Get, get(entity, &id));
         }
     }
+    members::describe(&mut document);
     add(&mut document, "/api/v1/batch", HttpMethod::Post, batch());
     add(&mut document, "/api/v1/keys", HttpMethod::Post, key_create());
     add(
@@ -90,7 +92,7 @@ pub fn openapi() -> OpenApi {
     document
 }
 
-fn add(document: &mut OpenApi, path: &str, method: HttpMethod, operation: Operation) {
+pub(crate) fn add(document: &mut OpenApi, path: &str, method: HttpMethod, operation: Operation) {
     let item = PathItem::new(method, operation);
     match document.paths.paths.get_mut(path) {
         Some(known) => known.merge_operations(item),
@@ -99,7 +101,7 @@ fn add(document: &mut OpenApi, path: &str, method: HttpMethod, operation: Operat
 }
 
 /// An operation behind a key, with the problems that it may answer.
-fn operation(tag: &str, id: &str, summary: &str, problems: &[&str]) -> OperationBuilder {
+pub(crate) fn operation(tag: &str, id: &str, summary: &str, problems: &[&str]) -> OperationBuilder {
     let mut operation = OperationBuilder::new()
         .tag(tag)
         .operation_id(Some(id))
@@ -253,7 +255,7 @@ fn write_headers(keyed: bool) -> [Parameter; 3] {
     ]
 }
 
-fn parameter(name: &str, place: ParameterIn, text: &str, kind: Type) -> Parameter {
+pub(crate) fn parameter(name: &str, place: ParameterIn, text: &str, kind: Type) -> Parameter {
     let required = if place == ParameterIn::Path { Required::True } else { Required::False };
     let schema = ObjectBuilder::new().schema_type(kind).build();
     ParameterBuilder::new()
@@ -265,7 +267,7 @@ fn parameter(name: &str, place: ParameterIn, text: &str, kind: Type) -> Paramete
         .build()
 }
 
-fn body(media: &str, schema: &str, example: &Value) -> RequestBody {
+pub(crate) fn body(media: &str, schema: &str, example: &Value) -> RequestBody {
     let content =
         ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).example(Some(example.clone())).build();
     RequestBodyBuilder::new().content(media, content).required(Some(Required::True)).build()
@@ -275,7 +277,7 @@ fn named(schema: &str) -> Content {
     ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build()
 }
 
-fn answer(text: &str, schema: &str) -> Response {
+pub(crate) fn answer(text: &str, schema: &str) -> Response {
     ResponseBuilder::new().description(text).content(JSON, named(schema)).build()
 }
 

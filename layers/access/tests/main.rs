@@ -24,4 +24,5 @@ mod batch;
 mod document;
 mod house;
 mod keys;
+mod members;
 mod records;

@@ -161,7 +161,7 @@ impl House {
         let mut member = PutMember {
             member_no: no.to_owned(),
             timezone: Some("Europe/Berlin".to_owned()),
-            identities: vec![IdentityValue { kind: IdentityKind::External, value: no.to_owned() }],
+            identities: vec![IdentityValue { kind: IdentityKind::External, value: no.to_owned() }.into()],
             consents: vec![consent("granted", "2025-01-01T00:00:00Z")],
             ..PutMember::default()
         };
@@ -330,6 +330,7 @@ pub fn consent(status: &str, since: &str) -> ConsentValue {
         status_at: Some(since.parse().unwrap()),
         expires_at: None,
         source: None,
+        ..ConsentValue::default()
     }
 }
 

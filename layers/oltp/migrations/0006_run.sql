@@ -15,6 +15,7 @@ create function crm.after_orders(orders uuid[]) returns void
 language plpgsql as $$
 begin
     perform crm.post_points(orders);
+    perform crm.follow_owners(orders);
 end
 $$;
 

@@ -257,7 +257,11 @@ begin
         left join crm.member_identity h
             on b.member_no is null and (h.kind, h.token) = (b.buyer_kind, b.buyer_token) and h.strength = 'strong'
         left join crm.member m
-            on m.member_id = coalesce(h.member_id, (select n.member_id from crm.member n where n.member_no = b.member_no))
+            on m.member_id = coalesce(h.member_id, (
+                select coalesce(n.merged_into_member_id, n.member_id) from crm.member n where n.member_no = b.member_no), (
+                -- An erased buyer cannot be recognised any more: what the order earned stays with it.
+                select e.member_id from crm.sales_order p join crm.member e on e.member_id = p.member_id
+                where (p.source, p.order_no) = (b.source, b.order_no) and e.status = 'erased'))
         cross join lateral (
             select array_agg(row (v.id, x.id, v.n, m.member_id, k.sku_id, k.product_id, v.q, v.price, v.gross, v.discount, v.tax,
                 v.gross - v.discount - case when b.tax_included then v.tax else 0 end, v.void, v.text, coalesce(v.type, 'sale'),
@@ -283,7 +287,8 @@ declare
     answers jsonb;
 begin
     with asked as materialized (
-        select x.i, x.c, x.id, b.*, s.store_id, coalesce(s.timezone, 'UTC') as timezone, coalesce(n.member_id, h.member_id) as owner,
+        select x.i, x.c, x.id, b.*, s.store_id, coalesce(s.timezone, 'UTC') as timezone,
+            coalesce(n.merged_into_member_id, n.member_id, h.member_id) as owner,
             o.order_id is not null as known,
             case
                 when b.store_code is not null and s.store_id is null then crm.fault(x.i, 'unknown_store', '/store_code',

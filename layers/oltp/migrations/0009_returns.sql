@@ -86,7 +86,7 @@ begin
                 continue;
             end if;
         elsif item.member_no is not null then
-            select m.member_id into owner from crm.member m where m.member_no = item.member_no;
+            select coalesce(m.merged_into_member_id, m.member_id) into owner from crm.member m where m.member_no = item.member_no;
             if owner is null then
                 answers := answers || crm.fault(item.i, 'unknown_member', '/member_no', 'there is no member with this number; put the member first');
                 continue;

@@ -184,7 +184,7 @@ begin
         out := out || jsonb_build_object('order_id', found_id, 'member_id', owner);
     end if;
     if b ->> 'member_no' is not null then
-        select m.member_id into owner from crm.member m where m.member_no = b ->> 'member_no';
+        select coalesce(m.merged_into_member_id, m.member_id) into owner from crm.member m where m.member_no = b ->> 'member_no';
         if owner is null then
             return jsonb_build_object('fault', 'unknown_member', 'pointer', '/member_no',
                 'detail', 'there is no member with this number; put the member first');

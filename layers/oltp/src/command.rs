@@ -4,7 +4,12 @@
 //! A command names things by *their* codes and numbers; the store answers with ours.
 
 mod campaign;
+mod consent;
+mod erasure;
+mod identity;
 mod member;
+mod membership;
+mod merge;
 mod order;
 mod product;
 mod sales_return;
@@ -13,9 +18,15 @@ mod sku;
 mod store;
 mod subscription;
 mod ticket;
+mod tier;
 
 pub use campaign::{PutAdSpend, PutCampaign};
-pub use member::{ConsentValue, IdentityValue, PutMember};
+pub use consent::ConsentValue;
+pub use erasure::EraseMember;
+pub use identity::{IdentityValue, LookupMember, MemberIdentityValue, Strength, UnlinkIdentities};
+pub use member::PutMember;
+pub use membership::PutExternalMembership;
+pub use merge::{MergeMembers, UnmergeMember};
 pub use order::{OrderLineValue, PaymentValue, PutOrder};
 pub use product::PutProduct;
 pub use sales_return::{PutReturn, RefundValue, ReturnLineValue};
@@ -24,8 +35,10 @@ pub use sku::PutSku;
 pub use store::PutStore;
 pub use subscription::PutSubscription;
 pub use ticket::PutTicket;
+pub use tier::{PutTier, SetMemberTier};
 
 pub(crate) use campaign::{AD_LEVELS, CAMPAIGN_CHANNELS, CAMPAIGN_STATUSES};
+pub(crate) use membership::MEMBERSHIP_STATUSES;
 pub(crate) use order::ORDER_STATUSES;
 pub(crate) use product::PRODUCT_STATUSES;
 pub(crate) use sales_return::RETURN_STATUSES;
@@ -201,6 +214,13 @@ commands! {
     Shipment(PutShipment),
     Ticket(PutTicket),
     Subscription(PutSubscription),
+    Tier(PutTier),
+    ExternalMembership(PutExternalMembership),
+    MemberTier(SetMemberTier),
+    MemberMerge(MergeMembers),
+    MemberUnmerge(UnmergeMember),
+    MemberUnlink(UnlinkIdentities),
+    MemberErase(EraseMember),
 }
 
 /// Who asks, for the audit log and for idempotency.

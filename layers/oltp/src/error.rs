@@ -42,7 +42,7 @@ pub enum OltpError {
 }
 
 /// Faults that the SQL functions answer, with the code that callers see. Conflicts are with other records.
-const FAULTS: [(&str, &str, bool); 17] = [
+const FAULTS: [(&str, &str, bool); 22] = [
     ("unknown_store", "oltp.unknown_store", false),
     ("unknown_product", "oltp.unknown_product", false),
     ("unknown_sku", "oltp.unknown_sku", false),
@@ -51,6 +51,7 @@ const FAULTS: [(&str, &str, bool); 17] = [
     ("unknown_campaign", "oltp.unknown_campaign", false),
     ("unknown_line", "oltp.unknown_line", false),
     ("unknown_timezone", "oltp.unknown_timezone", false),
+    ("unknown_tier", "oltp.unknown_tier", false),
     ("over_return", "oltp.over_return", false),
     ("unknown_payment", "oltp.unknown_payment", false),
     ("overpaid", "oltp.overpaid", false),
@@ -59,6 +60,10 @@ const FAULTS: [(&str, &str, bool); 17] = [
     ("below_refunded", "oltp.below_refunded", true),
     ("identity_taken", "oltp.identity_taken", true),
     ("member_closed", "oltp.member_closed", true),
+    ("not_merged", "oltp.not_merged", true),
+    ("merged_since", "oltp.merged_since", true),
+    ("membership_taken", "oltp.membership_taken", true),
+    ("tier_rank_taken", "oltp.tier_rank_taken", true),
     ("other_order", "oltp.other_order", true),
 ];
 

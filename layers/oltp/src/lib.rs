@@ -10,6 +10,7 @@ pub mod command;
 pub mod config;
 pub mod decision;
 pub mod error;
+pub mod export;
 mod gtin;
 mod keys;
 pub mod metrics;

@@ -54,6 +54,21 @@ pub const MIGRATIONS: [Migration; 16] = [
     step(14, "inbox", include_str!("../migrations/0014_inbox.sql")),
     step(15, "keys", include_str!("../migrations/0015_keys.sql")),
     step(16, "comments", include_str!("../migrations/0016_comments.sql")),
+    (10, "points", include_str!("../migrations/0010_points.sql")),
+    (
+        11,
+        "members",
+        concat!(
+            include_str!("../migrations/0011_members.sql"),
+            include_str!("../migrations/0011_tiers.sql"),
+            include_str!("../migrations/0011_merges.sql")
+        ),
+    ),
+    (12, "coupons", include_str!("../migrations/0012_coupons.sql")),
+    (13, "service", include_str!("../migrations/0013_service.sql")),
+    (14, "inbox", include_str!("../migrations/0014_inbox.sql")),
+    (15, "keys", include_str!("../migrations/0015_keys.sql")),
+    (16, "comments", include_str!("../migrations/0016_comments.sql")),
 ];
 
 /// Number of the advisory lock that two starting processes meet at: "storewid" in ASCII.

@@ -3,8 +3,11 @@
 
 mod ask;
 mod campaign;
+mod consent;
 mod entity;
 mod member;
+mod membership;
+mod merge;
 mod order;
 mod product;
 mod sales_return;
@@ -14,6 +17,7 @@ mod sql;
 mod store;
 mod subscription;
 mod ticket;
+mod tier;
 
 pub use ask::{Ask, Fields, PAGE, PAGE_MAX};
 pub use entity::{Column, Entity, Filter, Takes};
@@ -42,6 +46,11 @@ impl Entity {
         Self::AD_SPEND,
         Self::TICKET,
         Self::SUBSCRIPTION,
+        Self::TIER,
+        Self::MEMBER_TIER,
+        Self::EXTERNAL_MEMBERSHIP,
+        Self::CONSENT_EVENT,
+        Self::MEMBER_MERGE,
     ];
 
     /// Every statement that reading it can come to, for whoever prepares them all.

@@ -66,6 +66,14 @@ pub(crate) fn name(sql: &str) -> String {
     let table = words.windows(3).find_map(|of| (of[0] == "from" && of[2] == "t").then_some(of[1]));
     format!("read {}", table.unwrap_or("rows").trim_start_matches("crm."))
 }
+/// Whom identities lead to.
+pub const LOOKUP_MEMBER: &str = include_str!("../sql/lookup_member.sql");
+/// All that is held about a member.
+pub const EXPORT_MEMBER: &str = include_str!("../sql/export_member.sql");
+/// A page of one section of that.
+pub const EXPORT_SECTION: &str = include_str!("../sql/export_section.sql");
+/// Places members anew whose tier has come to its end.
+pub const SWEEP_TIERS: &str = include_str!("../sql/sweep_tiers.sql");
 
 /// All of them, by name.
 pub const ALL: [(&str, &str); 27] = [
@@ -96,4 +104,8 @@ pub const ALL: [(&str, &str); 27] = [
     ("store_wal_bytes", STORE_WAL_BYTES),
     ("store_vacuum", STORE_VACUUM),
     ("store_partitions", STORE_PARTITIONS),
+    ("lookup_member", LOOKUP_MEMBER),
+    ("export_member", EXPORT_MEMBER),
+    ("export_section", EXPORT_SECTION),
+    ("sweep_tiers", SWEEP_TIERS),
 ];

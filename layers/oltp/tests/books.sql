@@ -94,3 +94,40 @@ where l.share <> o.order_discount_minor
 union all
 select 'an event of the order ' || e.order_id || ' without the order'
 from crm.order_event e where not exists (select from crm.sales_order o where o.order_id = e.order_id)
+union all
+select o.relation || ' of member ' || m.member_no || ' stayed behind when it was merged'
+from crm.member m
+cross join lateral (
+    select 'order' as relation from crm.sales_order o where o.member_id = m.member_id
+    union all select 'return' from crm.sales_return r where r.member_id = m.member_id
+    union all select 'identity' from crm.member_identity i where i.member_id = m.member_id
+    union all select 'membership' from crm.external_membership x where x.member_id = m.member_id
+    union all select 'balance' from crm.points_account a where a.member_id = m.member_id and a.kind = 'member' and a.balance <> 0) o
+where m.status = 'merged'
+union all
+select 'member ' || m.member_no || ' was merged into one that is ' || o.status
+from crm.member m join crm.member o on o.member_id = m.merged_into_member_id where o.status in ('merged', 'erased')
+union all
+select 'member ' || m.member_no || ' is ' || m.status || ' and has ' || count(g.merge_id) || ' open merges'
+from crm.member m left join crm.member_merge g on g.from_member_id = m.member_id and g.undone_at is null
+where m.status <> 'erased' group by m.member_id having count(g.merge_id) <> case m.status when 'merged' then 1 else 0 end
+union all
+select 'consent ' || d.consent_event_id || ' was said last, and is not what holds'
+from (
+    select distinct on (m.member_id, e.purpose, e.channel) m.member_id as owner, e.*
+    from crm.member m join crm.member p on m.member_id in (p.member_id, p.merged_into_member_id)
+    join crm.consent_event e on e.member_id = p.member_id
+    where m.status <> 'merged'
+    order by m.member_id, e.purpose, e.channel, e.status_at desc, e.status = 'granted', e.consent_event_id) d
+left join crm.consent c on (c.member_id, c.purpose, c.channel) = (d.owner, d.purpose, d.channel)
+where (c.status, c.status_at, c.expires_at) is distinct from (d.status, d.status_at, d.expires_at)
+union all
+select 'tier of member ' || m.member_no || ' is not the last of its history'
+from crm.member m left join crm.member_tier t on t.member_id = m.member_id and t.until is null
+where m.tier_code is distinct from t.tier_code
+union all
+select 'something personal is left of member ' || m.member_no
+from crm.member m
+where m.status = 'erased' and (m.attributes <> '{}'
+    or exists (select from crm.member_identity i where i.member_id = m.member_id)
+    or exists (select from crm.sales_order o where o.member_id = m.member_id and coalesce(o.contact, o.anonymous_id) is not null))

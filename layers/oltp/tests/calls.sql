@@ -184,3 +184,49 @@ select crm.add_shipment_events('00000000-0000-0000-0000-0000000000d5', null, '[{
 
 select crm.record_approval(jsonb_build_object('approval_id', gen_random_uuid(), 'recommendation_id', recommendation_id, 'verdict', 'approved',
     'decided_by', 't', 'at', now())) from crm.recommendation limit 1;
+
+select crm.owner_of(member_id), crm.persons_of(member_id), crm.audit_member('{"actor": "t"}', 'tested', member_id),
+    crm.lock_members(array[member_id])
+from crm.member where member_no = 'm1';
+
+select crm.do_tier('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-000000000071", "b": {"tier_code": "silver",
+    "name": "Silver", "rank": 1, "basis": "points", "threshold": 1, "period": "rolling", "period_days": 3660}}]');
+
+select crm.tier_changed(member_id, null, 'silver', 'reached'), crm.tier_values(member_id, '2026-01-01', true),
+    crm.tier_lapse(d, crm.tier_values(member_id, '2026-01-01', true), enrolled_at), crm.tier_due(m, now())
+from crm.member m cross join crm.tier_definition d where member_no = 'm1';
+
+select crm.place_tiers(array[member_id]), crm.place_each(array[member_id], now(), true) from crm.member where member_no = 'm1';
+
+select crm.sweep_tiers('2050-01-01', 10);
+
+select crm.do_member_tier('[{"i": 0, "c": {"actor": "t"}, "b": {"member_no": "m1", "tier_code": "silver"}}]');
+
+select crm.settle_consents(member_id) from crm.member where member_no = 'm1';
+
+select crm.do_external_membership('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-000000000072",
+    "b": {"program": "air", "external_no": "1", "member_no": "m1"}}]');
+
+select crm.do_member_unlink('[{"i": 0, "c": {"actor": "t"}, "b": {"member_no": "m1", "tokens": [{"kind": "card", "token": "t-2"}]}}]');
+
+select crm.touches('sales_order'), crm.move_owned(crm.uuid7(), crm.uuid7(), crm.uuid7(), false), crm.merge_told(crm.uuid7());
+
+select crm.merge_member(0, '{"actor": "t"}', '00000000-0000-0000-0000-000000000073', a, b)
+from crm.member a cross join crm.member b where (a.member_no, b.member_no) = ('x', 'm2');
+
+select crm.unmerge_member(0, '{"actor": "t"}', g) from crm.member_merge g;
+
+select crm.do_member_merge('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-000000000074",
+    "b": {"from_member_no": "m1", "into_member_no": "m2"}}]');
+
+select crm.do_member_unmerge('[{"i": 0, "c": {"actor": "t"}, "b": {"member_no": "m1"}}]');
+
+select crm.follow_owners(array_agg(order_id)) from crm.sales_order;
+
+select crm.lookup_member('[{"kind": "email", "token": "x"}]'), crm.member_card(member_id),
+    crm.export_member(member_id, 10), crm.export_section('sales_order', array[member_id], null, 1)
+from crm.member where member_no = 'm1';
+
+select crm.do_member_erase('[{"i": 0, "c": {"actor": "t"}, "b": {"member_no": "m2"}}]');
+
+select crm.erase_owned(array[member_id]), crm.erase_member('{"actor": "t"}', m) from crm.member m where member_no = 'm1';

@@ -50,13 +50,16 @@ async fn a_member_is_put_together_from_many_channels(version: Version) {
     let shop = Shop::open(version).await;
     let mut till = member("m9");
     (till.first_name, till.tier_code) = (Some("Ann".to_owned()), Some("gold".to_owned()));
-    till.identities = vec![identity(IdentityKind::Phone, "+1 555 010 9999")];
+    till.identities = vec![identity(IdentityKind::Phone, "+1 555 010 9999").into()];
     let id = shop.done(Command::Member(till.clone())).await.id;
     assert_eq!(shop.done(Command::Member(till)).await.effect, Effect::Unchanged);
     let web = PutMember {
         enrolled_at: None,
         home_store_code: Some("s1".to_owned()),
-        identities: vec![identity(IdentityKind::Phone, "+15550109999"), identity(IdentityKind::Card, "4711")],
+        identities: vec![
+            identity(IdentityKind::Phone, "+15550109999").into(),
+            identity(IdentityKind::Card, "4711").into(),
+        ],
         last_name: Some("Lee".to_owned()),
         ..member("m9")
     };
@@ -84,7 +87,8 @@ async fn a_member_is_put_together_from_many_channels(version: Version) {
 async fn an_identity_has_one_owner(version: Version) {
     let shop = Shop::open(version).await;
     let mut thief = member("m2");
-    thief.identities = vec![identity(IdentityKind::Card, "1"), identity(IdentityKind::Email, "ANN@example.com")];
+    thief.identities =
+        vec![identity(IdentityKind::Card, "1").into(), identity(IdentityKind::Email, "ANN@example.com").into()];
     let error = shop.refused(Command::Member(thief.clone())).await;
     assert_eq!((error.code(), error.pointer(), error.status()), ("oltp.identity_taken", Some("/identities/1"), 409));
     assert_eq!(shop.value::<i64>("select count(*) from crm.member_identity").await, 1);
@@ -93,7 +97,7 @@ async fn an_identity_has_one_owner(version: Version) {
         .map(|n| {
             let shop = shop.oltp.clone();
             let mut put = member(&format!("n{n}"));
-            put.identities = vec![identity(IdentityKind::Card, "42")];
+            put.identities = vec![identity(IdentityKind::Card, "42").into()];
             tokio::spawn(async move { shop.run(&crate::shop::context(), &Command::Member(put)).await })
         })
         .collect();
@@ -115,6 +119,7 @@ fn consent(status: &str, at: Option<&str>) -> ConsentValue {
         status_at: at.map(time),
         expires_at: None,
         source: None,
+        ..ConsentValue::default()
     }
 }
 
@@ -150,7 +155,7 @@ async fn an_older_command_still_brings_consents_and_identities(version: Version)
         first_name: Some("Old".to_owned()),
         source_updated_at: Some(time("2026-03-01T11:59:00Z")),
         consents: vec![consent("revoked", Some("2026-03-01T11:59:00Z"))],
-        identities: vec![identity(IdentityKind::Card, "4711")],
+        identities: vec![identity(IdentityKind::Card, "4711").into()],
         ..member("m1")
     };
     let done = shop.done(Command::Member(older.clone())).await;

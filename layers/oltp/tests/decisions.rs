@@ -57,6 +57,7 @@ async fn guardrails_see_the_member_as_it_stands(version: Version) {
         status_at: Some(time("2026-01-01T00:00:00Z")),
         expires_at: None,
         source: None,
+        ..ConsentValue::default()
     }];
     shop.done(Command::Member(put)).await;
     shop.record_recommendation(&proposal(ann)).await.unwrap();

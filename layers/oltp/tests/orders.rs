@@ -156,7 +156,7 @@ async fn a_buyer_is_known_by_an_identity(version: Version) {
     assert_eq!(shop.order("4").await["anonymous_id"], "visitor-8");
     // The guest joins; the shop sends the order again, and it finds its owner.
     let mut joined = crate::shop::member("m3");
-    joined.identities = vec![identity(IdentityKind::Email, "guest@example.com")];
+    joined.identities = vec![identity(IdentityKind::Email, "guest@example.com").into()];
     shop.done(Command::Member(joined)).await;
     shop.put(bought("2", IdentityKind::Email, "guest@example.com")).await;
     assert_eq!((&shop.order("2").await["member_no"], shop.points("m3").await), (&json!("m3"), 25));

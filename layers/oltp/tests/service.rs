@@ -145,7 +145,7 @@ async fn tickets_keep_their_history_and_find_their_owner(version: Version) {
     let stored = shop.get(Entity::TICKET, "8", false).await.unwrap().unwrap();
     assert!(stored["member_id"].is_null() && stored["contact"].as_str().unwrap().starts_with("email:"));
     let mut eve = member("eve");
-    eve.identities = vec![identity(IdentityKind::Email, "eve@example.com")];
+    eve.identities = vec![identity(IdentityKind::Email, "eve@example.com").into()];
     shop.done(Command::Member(eve)).await;
     assert_eq!(shop.done(Command::Ticket(stranger)).await.effect, Effect::Updated);
     let stored = shop.get(Entity::TICKET, "8", false).await.unwrap().unwrap();

@@ -57,7 +57,7 @@ impl Shop {
             commands.push(Command::Sku(sku(code)));
         }
         let mut known = member("m1");
-        known.identities = vec![identity(IdentityKind::Email, "ann@example.com")];
+        known.identities = vec![identity(IdentityKind::Email, "ann@example.com").into()];
         commands.push(Command::Member(known));
         commands.push(Command::Member(member("m2")));
         let items = commands.into_iter().map(|command| (context(), command)).collect();
@@ -70,6 +70,16 @@ impl Shop {
     /// Runs a command that must work.
     pub async fn done(&self, command: Command) -> Done {
         self.run(&context(), &command).await.unwrap().0
+    }
+
+    /// Does an action that must work.
+    pub async fn act(&self, command: Command) -> Done {
+        self.run(&keyed(&uuid::Uuid::now_v7().to_string()), &command).await.unwrap().0
+    }
+
+    /// Does an action that must not work; gives the code.
+    pub async fn cannot(&self, command: Command) -> &'static str {
+        self.run(&keyed(&uuid::Uuid::now_v7().to_string()), &command).await.unwrap_err().code()
     }
 
     /// Runs a command that must not work.

@@ -91,7 +91,7 @@ async fn other_bad_commands_too(version: Version) {
     price.list_price_minor = Some(1);
     let (mut born, mut phone) = (member("x"), member("x"));
     born.birth_date = Some("2999-01-01".parse().unwrap());
-    phone.identities = vec![identity(IdentityKind::Phone, "12")];
+    phone.identities = vec![identity(IdentityKind::Phone, "12").into()];
     for (code, pointer, command) in [
         ("oltp.unknown_timezone", "/timezone", Command::Store(zone)),
         ("oltp.invalid_value", "/country_code", Command::Store(country)),

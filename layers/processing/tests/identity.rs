@@ -67,6 +67,31 @@ async fn a_shared_device_goes_to_the_latest_and_marries_nobody() {
 }
 
 #[tokio::test]
+async fn a_merged_members_number_leads_to_the_other_until_that_is_undone() {
+    let rig = Rig::new().await;
+    let row = |lsn: u64, into: Option<u64>| {
+        let status = if into.is_some() { "merged" } else { "active" };
+        let row = json!({
+            "member_id": id(1), "member_no": "no-1", "status": status, "merged_into_member_id": into.map(id),
+            "tier_code": null, "enrolled_at": "2026-01-01T00:00:00Z", "timezone": null,
+        });
+        change("member", &id(1).to_string(), lsn, &Value::Null, &row)
+    };
+    rig.feed(vec![member(1, 1, -10), member(2, 2, -10)]).await;
+    rig.feed(vec![view("1", "a1", Some("no-1"), -5), view("2", "a2", Some("no-2"), -4)]).await;
+    rig.process().await;
+    let (one, two) = (format!("m:{}", id(1)), format!("m:{}", id(2)));
+    assert_eq!(rig.features(&one).await["product_views_7d"], 1);
+    rig.feed(vec![row(3, Some(2)), view("3", "a1", None, -3)]).await;
+    rig.process().await;
+    assert_eq!(rig.features(&two).await["product_views_7d"], 3);
+    rig.feed(vec![row(4, None)]).await;
+    rig.process().await;
+    let views = [rig.features(&one).await, rig.features(&two).await].map(|of| of["product_views_7d"].clone());
+    assert_eq!(views, [json!(2), json!(1)]);
+}
+
+#[tokio::test]
 async fn repeats_are_dropped_for_ever() {
     let rig = Rig::new().await;
     rig.feed(vec![view("1", "a1", None, -1), view("1", "a1", None, -1)]).await;

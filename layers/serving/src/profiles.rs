@@ -171,7 +171,11 @@ fn by_identity(view: &dyn ProfileView, identity: &Identity) -> Result<Option<Str
     let trace = match identity.kind {
         IdentityKind::Anonymous => format!("a:{}", identity.token),
         IdentityKind::External => format!("u:{}", identity.token),
-        IdentityKind::Email | IdentityKind::Phone | IdentityKind::Card => format!("c:{identity}"),
+        IdentityKind::Email
+        | IdentityKind::Phone
+        | IdentityKind::Card
+        | IdentityKind::RelayEmail
+        | IdentityKind::Device => format!("c:{identity}"),
     };
     by_trace(view, &trace)
 }

@@ -263,14 +263,14 @@ impl Journey {
             member_no: member_no(id),
             enrolled_at: Some(self.time(&row[1])),
             enrol_channel: Some("store".to_owned()),
-            identities: vec![IdentityValue { kind: IdentityKind::Card, value: format!("hh-{id}") }],
+            identities: vec![IdentityValue { kind: IdentityKind::Card, value: format!("hh-{id}") }.into()],
             attributes,
             ..PutMember::default()
         };
         if self.options.contacts {
             let pick = usize::try_from(id.unsigned_abs() % 6).unwrap_or(0);
             member.timezone = Some(TIMEZONES[pick].to_owned());
-            member.identities.push(IdentityValue { kind: IdentityKind::Email, value: email(id) });
+            member.identities.push(IdentityValue { kind: IdentityKind::Email, value: email(id) }.into());
             member.consents.push(ConsentValue {
                 purpose: "marketing".to_owned(),
                 channel: "email".to_owned(),
@@ -278,6 +278,7 @@ impl Journey {
                 status_at: member.enrolled_at,
                 expires_at: None,
                 source: Some("demo".to_owned()),
+                ..ConsentValue::default()
             });
         }
         member

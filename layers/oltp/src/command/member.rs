@@ -1,58 +1,18 @@
-//! Members, their identities and consents.
+//! Members.
 
+use super::consent::{self, ConsentBody, ConsentValue};
+use super::identity::{self, MemberIdentityValue, TokenBody};
 use super::{Asked, Written, write};
 use crate::check::{
-    CODE_MAX, Checked, WORD_MAX, attributes, between, count, country, days, far, one_of, optional, past, text, timezone,
+    CODE_MAX, Checked, WORD_MAX, attributes, between, country, days, one_of, optional, past, text, timezone,
 };
 use crate::error::OltpError;
 use jiff::civil::date;
-use model::{IdentityKind, Timestamp, Tokeniser};
+use model::{Timestamp, Tokeniser};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::collections::HashSet;
 use utoipa::ToSchema;
 use uuid::Uuid;
-
-const IDENTITIES_MAX: usize = 32;
-const CONSENTS_MAX: usize = 64;
-
-/// A way in which a member is recognised.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct IdentityValue {
-    /// email, phone, card, anonymous or external.
-    #[schema(value_type = String, example = "email")]
-    pub kind: IdentityKind,
-    /// The value.
-    #[schema(example = "ann@example.com")]
-    pub value: String,
-}
-
-/// Consent for one purpose on one channel.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ConsentValue {
-    /// marketing, personalisation, analytics or ads_sharing.
-    #[schema(example = "marketing")]
-    pub purpose: String,
-    /// email, sms, push, phone, post, ads or web.
-    #[schema(example = "email")]
-    pub channel: String,
-    /// granted, denied or revoked.
-    #[schema(example = "granted")]
-    pub status: String,
-    /// Since when; now when absent. An older status than the stored one changes nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "date-time")]
-    pub status_at: Option<Timestamp>,
-    /// Until when.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = "date-time")]
-    pub expires_at: Option<Timestamp>,
-    /// Where it was given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
-}
 
 /// A member. In an update of a known member, what is left out stays as it is: members are put together from many channels.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -74,7 +34,8 @@ pub struct PutMember {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = "date")]
     pub birth_date: Option<jiff::civil::Date>,
-    /// Tier.
+    /// Tier, as you say it: one that differs from the stored one holds, whatever the orders say, until it is given back by
+    /// `members/tier`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier_code: Option<String>,
     /// When the member joined; now when absent.
@@ -96,9 +57,9 @@ pub struct PutMember {
     /// ISO 3166 alpha-2 code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country_code: Option<String>,
-    /// Identities to add. One that another member holds is refused.
+    /// Identities to add. A strong one that another member holds is refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub identities: Vec<IdentityValue>,
+    pub identities: Vec<MemberIdentityValue>,
     /// Consents to record; each goes by its own time, also where `source_updated_at` is older than what is stored.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub consents: Vec<ConsentValue>,
@@ -139,9 +100,8 @@ impl Asked for PutMember {
         optional("/locale", self.locale.as_deref(), 35)?;
         timezone(self.timezone.as_deref())?;
         country(self.country_code.as_deref())?;
-        count("/identities", self.identities.len(), 0, IDENTITIES_MAX)?;
-        count("/consents", self.consents.len(), 0, CONSENTS_MAX)?;
-        consents(&self.consents, now)?;
+        identity::check(&self.identities, now)?;
+        consent::check(&self.consents, now)?;
         attributes(&self.attributes)?;
         past("/source_updated_at", self.source_updated_at, now)
     }
@@ -155,26 +115,6 @@ impl Asked for PutMember {
     }
 }
 
-fn consents(consents: &[ConsentValue], now: Timestamp) -> Checked {
-    let mut seen = HashSet::new();
-    for (i, consent) in consents.iter().enumerate() {
-        let at = |field: &str| format!("/consents/{i}/{field}");
-        let purposes = ["marketing", "personalisation", "analytics", "ads_sharing"];
-        let channels = ["email", "sms", "push", "phone", "post", "ads", "web"];
-        one_of(&at("purpose"), Some(&consent.purpose), &purposes)?;
-        one_of(&at("channel"), Some(&consent.channel), &channels)?;
-        one_of(&at("status"), Some(&consent.status), &["granted", "denied", "revoked"])?;
-        optional(&at("source"), consent.source.as_deref(), WORD_MAX)?;
-        past(&at("status_at"), consent.status_at, now)?;
-        far(&at("expires_at"), consent.expires_at)?;
-        if !seen.insert((&consent.purpose, &consent.channel)) {
-            let detail = "each purpose and channel comes once in a command";
-            return Err(OltpError::invalid("oltp.duplicate_consent", at("channel"), detail));
-        }
-    }
-    Ok(())
-}
-
 #[derive(Serialize)]
 struct MemberBody<'a> {
     #[serde(flatten)]
@@ -185,52 +125,12 @@ struct MemberBody<'a> {
     now: Timestamp,
 }
 
-#[derive(Serialize)]
-struct TokenBody {
-    id: Uuid,
-    n: usize,
-    kind: IdentityKind,
-    token: String,
-    value: String,
-}
-
-#[derive(Serialize)]
-struct ConsentBody<'a> {
-    id: Uuid,
-    purpose: &'a str,
-    channel: &'a str,
-    status: &'a str,
-    status_at: Timestamp,
-    /// Whether the time came with the command: a status repeated without one is no news.
-    timed: bool,
-    expires_at: Option<Timestamp>,
-    source: Option<&'a str>,
-}
-
 fn member<'a>(body: &'a PutMember, tokens: &Tokeniser, now: Timestamp) -> Result<MemberBody<'a>, OltpError> {
-    let identities = body.identities.iter().enumerate().map(|(n, identity)| {
-        let fail = |error: model::identity::IdentityError| {
-            OltpError::invalid("oltp.invalid_identity", format!("/identities/{n}/value"), error.to_string())
-        };
-        let token = tokens.identify(identity.kind, &identity.value).map_err(fail)?.token;
-        let value = identity.kind.normalise(&identity.value).map_err(fail)?;
-        Ok(TokenBody { id: Uuid::now_v7(), n, kind: identity.kind, token, value })
-    });
-    let consents = body.consents.iter().map(|consent| ConsentBody {
-        id: Uuid::now_v7(),
-        purpose: &consent.purpose,
-        channel: &consent.channel,
-        status: &consent.status,
-        status_at: consent.status_at.unwrap_or(now),
-        timed: consent.status_at.is_some(),
-        expires_at: consent.expires_at,
-        source: consent.source.as_deref(),
-    });
     Ok(MemberBody {
         member: body,
         account_id: Uuid::now_v7(),
-        tokens: identities.collect::<Result<_, OltpError>>()?,
-        granted: consents.collect(),
+        tokens: identity::tokens(&body.identities, tokens)?,
+        granted: consent::written(&body.consents, now),
         now,
     })
 }

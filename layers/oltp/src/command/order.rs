@@ -1,6 +1,6 @@
 //! Orders, their lines and payments.
 
-use super::member::IdentityValue;
+use super::identity::IdentityValue;
 use super::{Asked, Written, write};
 use crate::check::{
     AMOUNT_MAX, CODE_MAX, Checked, TEXT_MAX, WORD_MAX, amount, below, between, count, currency, days, number, one_of,

@@ -1,6 +1,6 @@
 //! Tickets of the service desk.
 
-use super::member::IdentityValue;
+use super::identity::IdentityValue;
 use super::{Asked, Written, write};
 use crate::check::{CODE_MAX, Checked, WORD_MAX, count, one_of, optional, past, source, text};
 use crate::error::OltpError;

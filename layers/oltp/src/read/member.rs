@@ -17,7 +17,8 @@ impl Entity {
             (
                 "identities",
                 "(select coalesce(jsonb_agg(jsonb_build_object('identity_id', i.identity_id, 'kind', i.kind,
-                        'strength', i.strength, 'created_at', i.created_at, 'value', case
+                        'strength', i.strength, 'verified_at', i.verified_at, 'first_seen_at', i.first_seen_at,
+                        'last_seen_at', i.last_seen_at, 'confidence', i.confidence, 'created_at', i.created_at, 'value', case
                             when current_setting('storewide.pii', true) = 'on' or i.kind in ('anonymous', 'external') then v.value
                             when length(v.value) < 8 then '***'
                             else left(v.value, 1) || '***' || right(v.value, 2) end) order by i.identity_id), '[]')
@@ -28,6 +29,11 @@ impl Entity {
                 "consents",
                 "(select coalesce(jsonb_agg(to_jsonb(c) - 'member_id' order by c.purpose, c.channel), '[]')
                     from crm.consent c where c.member_id = t.member_id)",
+            ),
+            (
+                "memberships",
+                "(select coalesce(jsonb_agg(to_jsonb(x) - 'member_id' order by x.program, x.external_no), '[]')
+                    from crm.external_membership x where x.member_id = t.member_id)",
             ),
             ("points", "(select a.balance from crm.points_account a where a.member_id = t.member_id and a.kind = 'member')"),
         ],

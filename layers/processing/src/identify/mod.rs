@@ -198,7 +198,9 @@ impl Identify {
             return Ok(self.member_gone(id, version, received_at, cause)?);
         };
         let node = row.member_no.as_ref().map(|number| format!("u:{number}"));
-        if !self.claims(MEMBERS, row.member_id, version, node.map(|node| (node, row.member_id)))? {
+        // The number of a member that was merged leads to whoever has all that it had, until that is undone.
+        let owner = row.merged_into_member_id.unwrap_or(row.member_id);
+        if !self.claims(MEMBERS, row.member_id, version, node.map(|node| (node, owner)))? {
             self.counts.count(metrics::STALE, 1);
             return Ok(());
         }
@@ -490,6 +492,8 @@ fn node_of(kind: IdentityKind, token: &str) -> Option<String> {
         return None;
     }
     Some(match kind {
+        // They never decide alone.
+        IdentityKind::RelayEmail | IdentityKind::Device => return None,
         IdentityKind::Anonymous => format!("a:{token}"),
         IdentityKind::External => format!("u:{token}"),
         IdentityKind::Email | IdentityKind::Phone | IdentityKind::Card => format!("c:{kind}:{token}"),

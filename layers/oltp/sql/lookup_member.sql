@@ -1,0 +1,1 @@
+select crm.lookup_member($1::text::jsonb)
