@@ -14,6 +14,7 @@ mod kind;
 mod lines;
 pub mod metrics;
 mod openapi;
+mod points;
 mod reason;
 mod records;
 

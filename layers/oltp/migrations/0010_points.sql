@@ -85,6 +85,7 @@ create table crm.points_lot (
     check (not pending or remaining > 0),
     check (pending or remaining = 0 or expires_at is not null)
 );
+create index points_lot_member on crm.points_lot (member_id);
 create index points_lot_live on crm.points_lot (member_id, expires_at) where remaining > 0 and not pending;
 create index points_lot_expiry on crm.points_lot (expires_at) where remaining > 0 and not pending;
 create index points_lot_member_pending on crm.points_lot (member_id, available_at) where pending;
@@ -138,7 +139,7 @@ create table crm.points_reservation (
     updated_at timestamptz not null default now(),
     check ((status = 'captured') = (captured > 0))
 );
-create index points_reservation_member on crm.points_reservation (member_id) where status = 'held';
+create index points_reservation_member on crm.points_reservation (member_id, status, expires_at);
 create index points_reservation_due on crm.points_reservation (expires_at) where status = 'held';
 alter table crm.points_reservation replica identity full;
 comment on table crm.points_reservation is 'Points kept for a purchase under way, until they are captured, released or time is up.';

@@ -6,6 +6,9 @@
 mod campaign;
 mod member;
 mod order;
+mod points;
+mod points_program;
+mod points_reservation;
 mod product;
 mod sales_return;
 mod shipment;
@@ -17,6 +20,9 @@ mod ticket;
 pub use campaign::{PutAdSpend, PutCampaign};
 pub use member::{ConsentValue, IdentityValue, PutMember};
 pub use order::{OrderLineValue, PaymentValue, PutOrder};
+pub use points::{AdjustPoints, BurnPoints, EarnPoints, MemberName, TransferPoints};
+pub use points_program::PutPointsProgram;
+pub use points_reservation::{CapturePoints, RefundPoints, ReleasePoints, ReservePoints};
 pub use product::PutProduct;
 pub use sales_return::{PutReturn, ReturnLineValue};
 pub use shipment::{PutShipment, ShipmentEventValue, ShipmentLineValue};
@@ -201,6 +207,15 @@ commands! {
     Shipment(PutShipment),
     Ticket(PutTicket),
     Subscription(PutSubscription),
+    PointsProgram(PutPointsProgram),
+    PointsEarn(EarnPoints),
+    PointsBurn(BurnPoints),
+    PointsReserve(ReservePoints),
+    PointsCapture(CapturePoints),
+    PointsRelease(ReleasePoints),
+    PointsRefund(RefundPoints),
+    PointsTransfer(TransferPoints),
+    PointsAdjust(AdjustPoints),
 }
 
 /// Who asks, for the audit log and for idempotency.

@@ -42,7 +42,7 @@ pub enum OltpError {
 }
 
 /// Faults that the SQL functions answer, with the code that callers see. Conflicts are with other records.
-const FAULTS: [(&str, &str, bool); 13] = [
+const FAULTS: [(&str, &str, bool); 22] = [
     ("unknown_store", "oltp.unknown_store", false),
     ("unknown_product", "oltp.unknown_product", false),
     ("unknown_sku", "oltp.unknown_sku", false),
@@ -56,6 +56,15 @@ const FAULTS: [(&str, &str, bool); 13] = [
     ("identity_taken", "oltp.identity_taken", true),
     ("member_closed", "oltp.member_closed", true),
     ("other_order", "oltp.other_order", true),
+    ("unknown_program", "oltp.unknown_program", false),
+    ("unknown_reservation", "oltp.unknown_reservation", false),
+    ("unknown_entry", "oltp.unknown_entry", false),
+    ("too_early", "oltp.too_early", false),
+    ("same_member", "oltp.same_member", false),
+    ("over_refund", "oltp.over_refund", true),
+    ("insufficient_points", "oltp.insufficient_points", true),
+    ("reservation_over", "oltp.reservation_over", true),
+    ("transfer_limit", "oltp.transfer_limit", true),
 ];
 
 impl OltpError {

@@ -16,12 +16,14 @@ pub mod metrics;
 mod migrate;
 mod order;
 pub mod outcome;
+pub mod points;
 mod pool;
 mod prepare;
 pub mod read;
 mod run;
 mod snapshot;
 pub mod statement;
+mod upkeep;
 
 pub use command::{Command, Context, Done, Effect};
 pub use config::Config;

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// Number, name and text of each migration. A released one never changes.
-const MIGRATIONS: [(i32, &str, &str); 16] = [
+const MIGRATIONS: [(i32, &str, &str); 17] = [
     (1, "schema", include_str!("../migrations/0001_schema.sql")),
     (2, "records", include_str!("../migrations/0002_records.sql")),
     (3, "orders", include_str!("../migrations/0003_orders.sql")),
@@ -23,6 +23,7 @@ const MIGRATIONS: [(i32, &str, &str); 16] = [
     (14, "inbox", include_str!("../migrations/0014_inbox.sql")),
     (15, "keys", include_str!("../migrations/0015_keys.sql")),
     (16, "comments", include_str!("../migrations/0016_comments.sql")),
+    (17, "points_commands", include_str!("../migrations/0017_points_commands.sql")),
 ];
 
 /// Number of the advisory lock that two starting processes meet at: "storewid" in ASCII.

@@ -6,6 +6,7 @@ mod campaign;
 mod entity;
 mod member;
 mod order;
+mod points;
 mod product;
 mod sales_return;
 mod shipment;
@@ -42,6 +43,10 @@ impl Entity {
         Self::AD_SPEND,
         Self::TICKET,
         Self::SUBSCRIPTION,
+        Self::POINTS_PROGRAM,
+        Self::POINTS_ENTRY,
+        Self::POINTS_LOT,
+        Self::POINTS_RESERVATION,
     ];
 
     /// Every statement that reading it can come to, for whoever prepares them all.

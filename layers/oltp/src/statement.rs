@@ -40,9 +40,13 @@ pub const OUTCOMES_DUE: &str = include_str!("../sql/outcomes_due.sql");
 pub const LIST_DECISIONS: &str = include_str!("../sql/list_decisions.sql");
 /// One decision.
 pub const GET_DECISION: &str = include_str!("../sql/get_decision.sql");
+/// What members hold in points at a moment.
+pub const POINTS_LIABILITY: &str = include_str!("../sql/points_liability.sql");
+/// Books what fell due of points.
+pub const SWEEP_POINTS: &str = include_str!("../sql/sweep_points.sql");
 
 /// All of them, by name.
-pub const ALL: [(&str, &str); 20] = [
+pub const ALL: [(&str, &str); 22] = [
     ("run", RUN),
     ("position", POSITION),
     ("api_key_create", API_KEY_CREATE),
@@ -63,4 +67,6 @@ pub const ALL: [(&str, &str); 20] = [
     ("outcomes_due", OUTCOMES_DUE),
     ("list_decisions", LIST_DECISIONS),
     ("get_decision", GET_DECISION),
+    ("points_liability", POINTS_LIABILITY),
+    ("sweep_points", SWEEP_POINTS),
 ];

@@ -28,6 +28,8 @@ mod idempotency;
 mod keys;
 mod migrations;
 mod orders;
+mod points;
+mod points_histories;
 mod reads;
 mod returns;
 mod service;
