@@ -531,47 +531,9 @@ begin
 end
 $$;
 
--- What an order is short of, or has too much of, on its owner's accounts. `slow`: its owner's points need more than two rows.
-create type crm.points_ask as (order_id uuid, member_id uuid, account_id uuid, points bigint, posted boolean, at timestamptz,
-    pending_days int, expiry_days int, slow boolean);
-
--- What is to be posted for orders; the points of their owners are locked. An order goes by the rule of the time at which it was
--- placed, or made known if that was earlier.
-create function crm.ask_points(orders uuid[]) returns crm.points_ask[]
-language plpgsql stable as $$
-begin
-    return (
-        select array_agg(row (d.order_id, d.member_id, d.account_id, d.points, d.posted, d.at, d.pending_days, d.expiry_days,
-            d.slow)::crm.points_ask)
-        from (
-            select d.*, a.account_id, bool_or(d.points < 0 or d.pending_days > 0 or d.expiry_days is not null
-                or exists (select from crm.points_account w where w.member_id = d.member_id and w.kind = 'owed' and w.balance < 0))
-                over (partition by d.member_id) as slow
-            from (
-                select d.order_id, d.member_id, sum(d.points)::bigint as points, bool_or(d.posted) as posted, min(d.at) as at,
-                    min(d.pending_days) as pending_days, min(d.expiry_days) as expiry_days
-                from (
-                    select o.order_id, crm.owner_of(o.member_id) as member_id, false as posted, least(o.placed_at, o.created_at) as at, p.pending_days,
-                        p.expiry_days, case when crm.bought(o.status)
-                            then div(greatest(o.net_minor - coalesce(r.net_minor, 0), 0)::numeric * p.earn_points,
-                                p.earn_units * crm.major(o.currency)) else 0 end as points
-                    from crm.sales_order o
-                    cross join lateral (
-                        select * from crm.points_program p
-                        where p.program_code = 'default' and p.valid_from <= least(o.placed_at, o.created_at)
-                        order by p.valid_from desc limit 1) p
-                    left join lateral (
-                        select sum(r.net_minor) as net_minor from crm.sales_return r
-                        where r.order_id = o.order_id and r.status = 'completed') r on true
-                    where o.order_id = any (orders) and o.member_id is not null
-                    union all
-                    select l.order_id, crm.owner_of(l.member_id), true, null, null, null, -l.points
-                    from crm.points_ledger l
-                    where l.order_id = any (orders) and l.member_id is not null) d
-                group by d.order_id, d.member_id having sum(d.points) <> 0) d
-            join crm.points_account a on a.member_id = d.member_id and a.kind = 'member') d);
-end
-$$;
+-- What an order is short of, or has too much of, where more than two rows are to be written for it.
+create type crm.points_ask as (order_id uuid, member_id uuid, points bigint, posted boolean, at timestamptz, pending_days int,
+    expiry_days int);
 
 -- Posts what an order is short of: spendable or pending, in a lot if it must be, and what is owed is paid first.
 create function crm.post_earned(ask crm.points_ask) returns void
@@ -634,37 +596,74 @@ end
 $$;
 
 -- Brings the points of orders to what they should be now by the rule of their time, while they count as bought. Writes the
--- difference to what was posted; each order's row is locked by the caller.
+-- difference to what was posted; each order's row is locked by the caller. The rule is that of the time at which an order was
+-- placed, or made known if that was earlier.
 create or replace function crm.post_points(orders uuid[]) returns void
 language plpgsql as $$
 declare
     owners uuid[];
+    merged boolean;
+    moved boolean;
     asks crm.points_ask[];
     ask crm.points_ask;
 begin
     select array_agg(m.member_id) into owners from (
-        select crm.owner_of(o.member_id) as member_id from crm.sales_order o where o.order_id = any (orders) and o.member_id is not null
+        select o.member_id from crm.sales_order o where o.order_id = any (orders) and o.member_id is not null
         union
-        select crm.owner_of(l.member_id) from crm.points_ledger l where l.order_id = any (orders) and l.member_id is not null) m;
+        select l.member_id from crm.points_ledger l where l.order_id = any (orders) and l.member_id is not null) m;
     if owners is null then
         return;
     end if;
     perform crm.lock_points(owners);
-    asks := crm.ask_points(orders);
-    if asks is null then
-        return;
+    merged := exists (select from crm.member m where m.member_id = any (owners) and m.status = 'merged');
+    if merged then
+        owners := array(select crm.owner_of(m) from unnest(owners) m);
+        perform crm.lock_points(owners);
     end if;
-    if exists (select from unnest(asks) a where a.member_id <> all (owners)) then
+    with due as (
+        select o.order_id, case when merged then crm.owner_of(o.member_id) else o.member_id end as member_id, false as posted,
+            least(o.placed_at, o.created_at) as at, p.pending_days, p.expiry_days, case when crm.bought(o.status)
+                then div(greatest(o.net_minor - coalesce(r.net_minor, 0), 0)::numeric * p.earn_points,
+                    p.earn_units * crm.major(o.currency)) else 0 end as points
+        from crm.sales_order o
+        cross join lateral (
+            select * from crm.points_program p
+            where p.program_code = 'default' and p.valid_from <= least(o.placed_at, o.created_at)
+            order by p.valid_from desc limit 1) p
+        left join lateral (
+            select sum(r.net_minor) as net_minor from crm.sales_return r
+            where r.order_id = o.order_id and r.status = 'completed') r on true
+        where o.order_id = any (orders) and o.member_id is not null
+        union all
+        select l.order_id, case when merged then crm.owner_of(l.member_id) else l.member_id end, true, null, null, null, -l.points
+        from crm.points_ledger l
+        where l.order_id = any (orders) and l.member_id is not null
+    ), asked as materialized (
+        -- By scalar queries: a join might be planned, for ever, as if there were hardly any accounts.
+        select crm.uuid7() as entry_id, d.*, (
+                select a.account_id from crm.points_account a where a.member_id = d.member_id and a.kind = 'member') as account_id,
+            d.points < 0 or d.pending_days > 0 or d.expiry_days is not null or (
+                select a.balance < 0 from crm.points_account a where a.member_id = d.member_id and a.kind = 'owed') as slow
+        from (
+            select d.order_id, d.member_id, sum(d.points)::bigint as points, bool_or(d.posted) as posted, min(d.at) as at,
+                min(d.pending_days) as pending_days, min(d.expiry_days) as expiry_days
+            from due d group by d.order_id, d.member_id having sum(d.points) <> 0) d
+    ), ledger as (
+        -- Most orders are new, of somebody who owes nothing, and earn what does not expire: all of these at once.
+        insert into crm.points_ledger (entry_id, side, account_id, member_id, type, points, order_id, occurred_at)
+        select e.entry_id, s.side, case s.side when 1 then e.account_id else '00000000-0000-7000-8000-000000000001' end,
+            case s.side when 1 then e.member_id end, case when e.posted then 'adjust' else 'earn' end,
+            case s.side when 1 then e.points else -e.points end, e.order_id, now()
+        from asked e cross join (values (1), (2)) s (side) where e.slow is not true
+    )
+    select bool_or(e.member_id <> all (owners)),
+        array_agg(row (e.order_id, e.member_id, e.points, e.posted, e.at, e.pending_days, e.expiry_days)::crm.points_ask
+            order by e.account_id, e.points, e.order_id) filter (where e.slow)
+    into moved, asks from asked e;
+    if moved then
         raise exception 'a member was merged at the same moment' using errcode = 'serialization_failure';
     end if;
-    -- Most orders are new, of somebody who owes nothing, and earn what does not expire: all of these at once.
-    insert into crm.points_ledger (entry_id, side, account_id, member_id, type, points, order_id, occurred_at)
-    select e.entry_id, s.side, case s.side when 1 then e.account_id else '00000000-0000-7000-8000-000000000001' end,
-        case s.side when 1 then e.member_id end, case when e.posted then 'adjust' else 'earn' end,
-        case s.side when 1 then e.points else -e.points end, e.order_id, now()
-    from (select crm.uuid7() as entry_id, a.* from unnest(asks) a where not a.slow offset 0) e
-    cross join (values (1), (2)) s (side);
-    for ask in select * from unnest(asks) a where a.slow order by a.account_id, a.points, a.order_id loop
+    foreach ask in array coalesce(asks, '{}') loop
         perform crm.settle_points(ask.member_id, now());
         if ask.points < 0 then
             perform crm.post_reversed(ask);

@@ -220,10 +220,8 @@ select crm.do_points('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0
 select crm.end_reservation(r, 1, 'captured', gen_random_uuid(), now(), null) from crm.points_reservation r
 where reservation_id = '00000000-0000-0000-0000-0000000000eb';
 
-select crm.ask_points(array_agg(order_id)) from crm.sales_order;
-
-select crm.post_earned(row (order_id, member_id, null, 3, false, now(), 1, 5, true)::crm.points_ask),
-    crm.post_reversed(row (order_id, member_id, null, -3, true, null, null, null, true)::crm.points_ask)
+select crm.post_earned(row (order_id, member_id, 3, false, now(), 1, 5)::crm.points_ask),
+    crm.post_reversed(row (order_id, member_id, -3, true, null, null, null)::crm.points_ask)
 from crm.sales_order where order_no = '1';
 
 select crm.move_points(f.member_id, i.member_id, '00000000-0000-0000-0000-0000000000fa')

@@ -121,8 +121,10 @@ impl Shop {
 
     /// What remains of the lots, the one that expires first first.
     async fn lots(&self) -> Vec<i64> {
-        self.value::<Vec<i64>>("select coalesce(array_agg(remaining order by expires_at, created_at), '{}') from crm.points_lot")
-            .await
+        self.value::<Vec<i64>>(
+            "select coalesce(array_agg(remaining order by expires_at, created_at), '{}') from crm.points_lot",
+        )
+        .await
     }
 }
 
@@ -220,8 +222,11 @@ async fn what_goes_back_after_it_was_spent_is_owed(version: Version) {
     second.status = Some("cancelled".to_owned());
     shop.put(second).await;
     assert_eq!((now_has(&shop, "m1").await, shop.lots().await), ((0, 0, 0, -3), vec![0]));
-    shop.done(Command::Return(PutReturn { status: Some("rejected".to_owned()), ..giving_back("r1", "1", &[(1, "2")]) }))
-        .await;
+    shop.done(Command::Return(PutReturn {
+        status: Some("rejected".to_owned()),
+        ..giving_back("r1", "1", &[(1, "2")])
+    }))
+    .await;
     assert_eq!(now_has(&shop, "m1").await, (17, 0, 0, 0));
     shop.check_books().await;
 }
@@ -299,9 +304,18 @@ async fn commands_that_cannot_be_are_refused(version: Version) {
     let error = shop.run(&context(), &earn("m1", 5, None)).await.unwrap_err();
     assert_eq!(error.code(), "oltp.idempotency_key_required");
     let neither = EarnPoints { points: 1, ..EarnPoints::default() };
-    let long = ReservePoints { hold_s: Some(604_801), points: 1, member: MemberName::number("m1"), ..ReservePoints::default() };
-    let unknown =
-        EarnPoints { program_code: Some("x".to_owned()), points: 1, member: MemberName::number("m1"), ..EarnPoints::default() };
+    let long = ReservePoints {
+        hold_s: Some(604_801),
+        points: 1,
+        member: MemberName::number("m1"),
+        ..ReservePoints::default()
+    };
+    let unknown = EarnPoints {
+        program_code: Some("x".to_owned()),
+        points: 1,
+        member: MemberName::number("m1"),
+        ..EarnPoints::default()
+    };
     let wrong = [
         (earn("none", 5, None), "oltp.unknown_member", "/member"),
         (earn("m1", 0, None), "oltp.out_of_range", "/points"),
@@ -329,7 +343,8 @@ async fn commands_that_cannot_be_are_refused(version: Version) {
         member_no: None,
         identity: Some(IdentityValue { kind: IdentityKind::Email, value: "Ann@Example.com".to_owned() }),
     };
-    let done = act(&shop, Command::PointsEarn(EarnPoints { member: by_mail, points: 3, ..EarnPoints::default() })).await;
+    let done =
+        act(&shop, Command::PointsEarn(EarnPoints { member: by_mail, points: 3, ..EarnPoints::default() })).await;
     assert_eq!(has(&done.unwrap()).0, 3);
     let (first, _) = shop.run(&keyed("once"), &earn("m1", 4, None)).await.unwrap();
     let (again, _) = shop.run(&keyed("once"), &earn("m1", 4, None)).await.unwrap();
@@ -406,9 +421,18 @@ async fn balances_move_by_the_ledger_only(version: Version) {
     let outside = connect(&shop.pg).await.unwrap();
     for (wrong, why) in [
         ("update crm.points_account set balance = balance + 1 where kind = 'member'", "by the ledger only"),
-        ("insert into crm.points_account (account_id, kind, balance) values (gen_random_uuid(), 'expiry', 1)", "by the ledger only"),
-        ("select crm.points_entry(gen_random_uuid(), 'burn', now(), array[row ('member', member_id, -6), row ('redemption', null, 6)]::crm.points_side[], null) from crm.member where member_no = 'm1'", "points_account_balance"),
-        ("select crm.points_entry(gen_random_uuid(), 'burn', now(), array[row ('member', member_id, -2), row ('redemption', null, 1)]::crm.points_side[], null) from crm.member where member_no = 'm1'", "sum to zero"),
+        (
+            "insert into crm.points_account (account_id, kind, balance) values (gen_random_uuid(), 'expiry', 1)",
+            "by the ledger only",
+        ),
+        (
+            "select crm.points_entry(gen_random_uuid(), 'burn', now(), array[row ('member', member_id, -6), row ('redemption', null, 6)]::crm.points_side[], null) from crm.member where member_no = 'm1'",
+            "points_account_balance",
+        ),
+        (
+            "select crm.points_entry(gen_random_uuid(), 'burn', now(), array[row ('member', member_id, -2), row ('redemption', null, 1)]::crm.points_side[], null) from crm.member where member_no = 'm1'",
+            "sum to zero",
+        ),
         ("update crm.points_lot_use set points = 1", "only grows"),
     ] {
         let error = outside.batch_execute(wrong).await.unwrap_err();

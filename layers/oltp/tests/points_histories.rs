@@ -27,9 +27,7 @@ fn one<T: Copy>(random: &mut StdRng, of: &[T]) -> Option<T> {
 }
 
 fn soon(random: &mut StdRng) -> Option<Timestamp> {
-    random
-        .random_bool(0.7)
-        .then(|| Timestamp::now() + SignedDuration::from_hours(24 * random.random_range(1..20) + 12))
+    random.random_bool(0.7).then(|| Timestamp::now() + SignedDuration::from_hours(24 * random.random_range(1..20) + 12))
 }
 
 fn random_order(random: &mut StdRng) -> Command {
@@ -223,13 +221,17 @@ async fn told(shop: &Shop, model: &mut Model, random: &mut StdRng) {
             let place = random.random_range(0..model.held.len());
             let held: i64 = model.held[place].1.iter().map(|(_, points)| points).sum();
             let spent = random.random_range(0..=held);
-            let command = if spent == 0 { release(model.held[place].0) } else { capture(model.held[place].0, Some(spent)) };
+            let command =
+                if spent == 0 { release(model.held[place].0) } else { capture(model.held[place].0, Some(spent)) };
             act(shop, command).await.unwrap();
             model.capture(place, spent);
         }
         _ => {
             shop.pass(1).await;
-            shop.execute("update crm.points_reservation set expires_at = now() + interval '1 hour' where status = 'held'").await;
+            shop.execute(
+                "update crm.points_reservation set expires_at = now() + interval '1 hour' where status = 'held'",
+            )
+            .await;
             model.day += 1;
             model.expire();
         }

@@ -64,11 +64,7 @@ impl Entity {
         about: "Points kept for a purchase under way",
         table: "crm.points_reservation",
         id: Column::uuid("reservation_id"),
-        filters: &[
-            Filter::UPDATED_SINCE,
-            Filter::status(&["held", "captured", "released", "expired"]),
-            Filter::MEMBER,
-        ],
+        filters: &[Filter::UPDATED_SINCE, Filter::status(&["held", "captured", "released", "expired"]), Filter::MEMBER],
         sorts: &[Column::time("updated_at")],
         ..Self::BLANK
     };
