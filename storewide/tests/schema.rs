@@ -15,6 +15,8 @@ const UNPUBLISHED: &[(&str, &str)] = &[
     ("member_identity_value", "addresses, numbers"),
     ("idempotency", "answers, for repeats"),
     ("api_key", "hashes of keys"),
+    ("points_merge", "what an un-merge gives back"),
+    ("points_merge_part", "what an un-merge gives back"),
 ];
 
 async fn migrated() -> tokio_postgres::Client {

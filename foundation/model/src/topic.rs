@@ -36,7 +36,7 @@ pub const IDENTIFY_GROUP: &str = "processing.identify";
 pub const FOLD_GROUP: &str = "processing.fold";
 
 /// Tables of the store that are captured, in the order in which a reader that wants parents first should take them.
-pub const CRM_TABLES: [&str; 20] = [
+pub const CRM_TABLES: [&str; 24] = [
     "store",
     "product",
     "sku",
@@ -50,6 +50,10 @@ pub const CRM_TABLES: [&str; 20] = [
     "return_line",
     "points_account",
     "points_ledger",
+    "points_program",
+    "points_lot",
+    "points_lot_use",
+    "points_reservation",
     "write_key",
     "recommendation",
     "guardrail_verdict",

@@ -2,7 +2,7 @@
 
 use crate::caller::Caller;
 use crate::config::Config;
-use crate::{batch, error, keys, members, metrics, records};
+use crate::{batch, error, keys, members, metrics, points, records};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
@@ -96,6 +96,7 @@ pub fn router(access: Access) -> Router {
                 members::export(&door, &caller, id, query).await
             }),
         );
+    readers = readers.route("/api/v1/points/liability", get(points::liability));
     let admins = Router::new()
         .route("/api/v1/keys", post(keys::create).get(keys::list))
         .route("/api/v1/keys/{id}", delete(keys::revoke));

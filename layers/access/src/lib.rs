@@ -15,6 +15,7 @@ mod lines;
 mod members;
 pub mod metrics;
 mod openapi;
+mod points;
 mod reason;
 mod records;
 

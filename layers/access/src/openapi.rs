@@ -7,6 +7,7 @@ use crate::records::Written;
 use oltp::Effect;
 use oltp::Entity;
 use oltp::command::{KINDS, Kind, LookupMember};
+use oltp::points::{PointsExpiring, PointsLiability, PointsMonth, PointsOfAge};
 use oltp::read::{Filter, PAGE, PAGE_MAX, Takes};
 use serde_json::{Value, json};
 use utoipa::OpenApi as _;
@@ -32,7 +33,21 @@ then wait until they have seen the write.\n\n\
 Errors are problem documents (RFC 9457) with a stable `code`, whether to `retry`, and a JSON `pointer` to the field.";
 
 #[derive(utoipa::OpenApi)]
-#[openapi(components(schemas(Effect, Written, BatchLine, LineResult, Summary, NewKey, MadeKey, Opens, LookupMember)))]
+#[openapi(components(schemas(
+    Effect,
+    Written,
+    BatchLine,
+    LineResult,
+    Summary,
+    NewKey,
+    MadeKey,
+    Opens,
+    LookupMember,
+    PointsLiability,
+    PointsExpiring,
+    PointsOfAge,
+    PointsMonth
+)))]
 struct Schemas;
 
 /// The document of this layer's doors; merge it with others' by [`OpenApi::merge`].
@@ -65,6 +80,7 @@ pub fn openapi() -> OpenApi {
         }
     }
     members::describe(&mut document);
+    add(&mut document, "/api/v1/points/liability", HttpMethod::Get, liability());
     add(&mut document, "/api/v1/batch", HttpMethod::Post, batch());
     add(&mut document, "/api/v1/keys", HttpMethod::Post, key_create());
     add(
@@ -224,6 +240,15 @@ fn batch() -> Operation {
         operation = operation.parameter(header);
     }
     operation.build()
+}
+
+fn liability() -> Operation {
+    let as_of = parameter("as_of", ParameterIn::Query, "The moment, not ahead; now when absent", Type::String);
+    operation("points", "points_liability", "What members hold in points", &["400", "401", "503"])
+        .description(Some("Reads the whole ledger: for reports, not for pages."))
+        .parameter(ParameterBuilder::from(as_of).required(Required::False).build())
+        .response("200", answer("The report", "PointsLiability"))
+        .build()
 }
 
 fn key_create() -> Operation {

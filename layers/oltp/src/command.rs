@@ -11,6 +11,9 @@ mod member;
 mod membership;
 mod merge;
 mod order;
+mod points;
+mod points_program;
+mod points_reservation;
 mod product;
 mod sales_return;
 mod shipment;
@@ -28,6 +31,9 @@ pub use member::PutMember;
 pub use membership::PutExternalMembership;
 pub use merge::{MergeMembers, UnmergeMember};
 pub use order::{OrderLineValue, PaymentValue, PutOrder};
+pub use points::{AdjustPoints, BurnPoints, EarnPoints, MemberName, TransferPoints};
+pub use points_program::PutPointsProgram;
+pub use points_reservation::{CapturePoints, RefundPoints, ReleasePoints, ReservePoints};
 pub use product::PutProduct;
 pub use sales_return::{PutReturn, RefundValue, ReturnLineValue};
 pub use shipment::{PutShipment, ShipmentEventValue, ShipmentLineValue};
@@ -221,6 +227,15 @@ commands! {
     MemberUnmerge(UnmergeMember),
     MemberUnlink(UnlinkIdentities),
     MemberErase(EraseMember),
+    PointsProgram(PutPointsProgram),
+    PointsEarn(EarnPoints),
+    PointsBurn(BurnPoints),
+    PointsReserve(ReservePoints),
+    PointsCapture(CapturePoints),
+    PointsRelease(ReleasePoints),
+    PointsRefund(RefundPoints),
+    PointsTransfer(TransferPoints),
+    PointsAdjust(AdjustPoints),
 }
 
 /// Who asks, for the audit log and for idempotency.

@@ -65,6 +65,15 @@ const FAULTS: [(&str, &str, bool); 22] = [
     ("membership_taken", "oltp.membership_taken", true),
     ("tier_rank_taken", "oltp.tier_rank_taken", true),
     ("other_order", "oltp.other_order", true),
+    ("unknown_program", "oltp.unknown_program", false),
+    ("unknown_reservation", "oltp.unknown_reservation", false),
+    ("unknown_entry", "oltp.unknown_entry", false),
+    ("too_early", "oltp.too_early", false),
+    ("same_member", "oltp.same_member", false),
+    ("over_refund", "oltp.over_refund", true),
+    ("insufficient_points", "oltp.insufficient_points", true),
+    ("reservation_over", "oltp.reservation_over", true),
+    ("transfer_limit", "oltp.transfer_limit", true),
 ];
 
 impl OltpError {

@@ -20,6 +20,7 @@ mod order;
 pub mod outcome;
 mod partition;
 mod partition_size;
+pub mod points;
 mod pool;
 mod prepare;
 pub mod read;
@@ -29,6 +30,7 @@ mod snapshot;
 pub mod statement;
 mod status;
 mod vacuum;
+mod upkeep;
 
 pub use command::{Command, Context, Done, Effect};
 pub use config::Config;

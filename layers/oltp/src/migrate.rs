@@ -54,6 +54,17 @@ pub const MIGRATIONS: [Migration; 16] = [
     step(14, "inbox", include_str!("../migrations/0014_inbox.sql")),
     step(15, "keys", include_str!("../migrations/0015_keys.sql")),
     step(16, "comments", include_str!("../migrations/0016_comments.sql")),
+/// Number, name and text of each migration. A released one never changes.
+const MIGRATIONS: [(i32, &str, &str); 17] = [
+    (1, "schema", include_str!("../migrations/0001_schema.sql")),
+    (2, "records", include_str!("../migrations/0002_records.sql")),
+    (3, "orders", include_str!("../migrations/0003_orders.sql")),
+    (4, "decisions", include_str!("../migrations/0004_decisions.sql")),
+    (5, "outcomes", include_str!("../migrations/0005_outcomes.sql")),
+    (6, "run", include_str!("../migrations/0006_run.sql")),
+    (7, "catalogue", include_str!("../migrations/0007_catalogue.sql")),
+    (8, "inventory", include_str!("../migrations/0008_inventory.sql")),
+    (9, "orders", include_str!("../migrations/0009_orders.sql")),
     (10, "points", include_str!("../migrations/0010_points.sql")),
     (
         11,
@@ -69,6 +80,7 @@ pub const MIGRATIONS: [Migration; 16] = [
     (14, "inbox", include_str!("../migrations/0014_inbox.sql")),
     (15, "keys", include_str!("../migrations/0015_keys.sql")),
     (16, "comments", include_str!("../migrations/0016_comments.sql")),
+    (17, "points_commands", include_str!("../migrations/0017_points_commands.sql")),
 ];
 
 /// Number of the advisory lock that two starting processes meet at: "storewid" in ASCII.

@@ -9,6 +9,7 @@ mod member;
 mod membership;
 mod merge;
 mod order;
+mod points;
 mod product;
 mod sales_return;
 mod shipment;
@@ -51,6 +52,10 @@ impl Entity {
         Self::EXTERNAL_MEMBERSHIP,
         Self::CONSENT_EVENT,
         Self::MEMBER_MERGE,
+        Self::POINTS_PROGRAM,
+        Self::POINTS_ENTRY,
+        Self::POINTS_LOT,
+        Self::POINTS_RESERVATION,
     ];
 
     /// Every statement that reading it can come to, for whoever prepares them all.

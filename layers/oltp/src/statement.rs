@@ -40,6 +40,10 @@ pub const OUTCOMES_DUE: &str = include_str!("../sql/outcomes_due.sql");
 pub const LIST_DECISIONS: &str = include_str!("../sql/list_decisions.sql");
 /// One decision.
 pub const GET_DECISION: &str = include_str!("../sql/get_decision.sql");
+/// What members hold in points at a moment.
+pub const POINTS_LIABILITY: &str = include_str!("../sql/points_liability.sql");
+/// Books what fell due of points.
+pub const SWEEP_POINTS: &str = include_str!("../sql/sweep_points.sql");
 
 /// The partitions of all ledgers.
 pub const PARTITIONS: &str = include_str!("../sql/partitions.sql");
@@ -77,6 +81,7 @@ pub const SWEEP_TIERS: &str = include_str!("../sql/sweep_tiers.sql");
 
 /// All of them, by name.
 pub const ALL: [(&str, &str); 27] = [
+pub const ALL: [(&str, &str); 22] = [
     ("run", RUN),
     ("position", POSITION),
     ("api_key_create", API_KEY_CREATE),
@@ -108,4 +113,6 @@ pub const ALL: [(&str, &str); 27] = [
     ("export_member", EXPORT_MEMBER),
     ("export_section", EXPORT_SECTION),
     ("sweep_tiers", SWEEP_TIERS),
+    ("points_liability", POINTS_LIABILITY),
+    ("sweep_points", SWEEP_POINTS),
 ];

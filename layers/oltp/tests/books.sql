@@ -3,7 +3,7 @@ select 'entry ' || entry_id || ' does not sum to zero' from crm.points_ledger gr
 union all
 select 'balance of ' || a.account_id || ' is ' || a.balance || ', its ledger says ' || coalesce(sum(l.points), 0)
 from crm.points_account a left join crm.points_ledger l using (account_id)
-where a.kind = 'member' group by a.account_id having a.balance <> coalesce(sum(l.points), 0)
+where a.member_id is not null group by a.account_id having a.balance <> coalesce(sum(l.points), 0)
 union all
 select 'order ' || o.order_no || ' is not the sum of its lines'
 from crm.sales_order o
@@ -34,11 +34,56 @@ left join (select order_id, member_id, sum(points) as points from crm.points_led
 left join (select order_id, sum(net_minor) as net from crm.sales_return where status = 'completed' group by 1) r using (order_id)
 where coalesce(l.points, 0) <> case when o.member_id is not null and o.status in ('paid', 'partially_fulfilled', 'fulfilled', 'returned')
     then floor(greatest(o.net_minor - coalesce(r.net, 0), 0) / 100) else 0 end
+left join (
+    select order_id, crm.owner_of(member_id) as member_id, sum(points) as points
+    from crm.points_ledger where member_id is not null group by 1, 2) l
+    on l.order_id = o.order_id and l.member_id = crm.owner_of(o.member_id)
+left join (select order_id, sum(net_minor) as net from crm.sales_return where status = 'completed' group by 1) r on r.order_id = o.order_id
+cross join lateral (
+    select * from crm.points_program p
+    where p.program_code = 'default' and p.valid_from <= least(o.placed_at, o.created_at) order by p.valid_from desc limit 1) p
+where coalesce(l.points, 0) <> case when o.member_id is not null and o.status in ('paid', 'partially_fulfilled', 'fulfilled')
+    then floor(greatest(o.net_minor - coalesce(r.net, 0), 0) * p.earn_points / (p.earn_units * 100)) else 0 end
 union all
 select 'points of order ' || l.order_id || ' stay with a former owner'
 from crm.points_ledger l join crm.sales_order o using (order_id)
-where l.member_id is not null and l.member_id is distinct from o.member_id
-group by l.order_id, l.member_id having sum(l.points) <> 0
+where l.member_id is not null and crm.owner_of(l.member_id) is distinct from crm.owner_of(o.member_id)
+group by l.order_id, crm.owner_of(l.member_id) having sum(l.points) <> 0
+union all
+select 'lot ' || l.lot_id || ' holds ' || l.remaining || ', its uses leave ' || l.points - coalesce(sum(u.points), 0)
+from crm.points_lot l left join crm.points_lot_use u using (lot_id)
+group by l.lot_id having l.remaining <> l.points - coalesce(sum(u.points), 0)
+union all
+select 'more came back to lot ' || lot_id || ' than ' || origin_id || ' had taken'
+from crm.points_lot_use group by lot_id, origin_id having sum(points) < 0
+union all
+select 'the points of member ' || m.member_no || ' do not add up: ' || b::text
+from crm.member m
+cross join lateral (
+    select coalesce(sum(a.balance) filter (where a.kind = 'member'), 0) as spendable,
+        coalesce(sum(a.balance) filter (where a.kind = 'pending'), 0) as pending,
+        coalesce(sum(a.balance) filter (where a.kind = 'reserved'), 0) as reserved,
+        coalesce(sum(a.balance) filter (where a.kind = 'owed'), 0) as owed,
+        (select coalesce(sum(l.remaining), 0) from crm.points_lot l where l.member_id = m.member_id and not l.pending) as live,
+        (select coalesce(sum(l.remaining), 0) from crm.points_lot l where l.member_id = m.member_id and l.pending) as waiting,
+        (select coalesce(sum(r.points), 0) from crm.points_reservation r where r.member_id = m.member_id and r.status = 'held') as held
+    from crm.points_account a where a.member_id = m.member_id) b
+where b.live > b.spendable or b.waiting <> b.pending or b.held <> b.reserved or (b.owed < 0 and b.spendable > 0)
+union all
+select 'reservation ' || r.reservation_id || ' and what its entries say differ'
+from crm.points_reservation r
+left join crm.points_ledger l on l.origin_id = r.reservation_id and l.type in ('capture', 'release')
+    and l.account_id in (select account_id from crm.points_account where kind = 'reserved')
+group by r.reservation_id
+having coalesce(-sum(l.points), 0) <> case r.status when 'held' then 0 else r.points end
+    or coalesce(-sum(l.points) filter (where l.type = 'capture'), 0) <> r.captured
+union all
+select 'more of ' || l.origin_id || ' came back than was spent'
+from crm.points_ledger l
+left join crm.points_ledger b on b.entry_id = l.origin_id and b.side = 1 and b.type = 'burn'
+left join crm.points_reservation r on r.reservation_id = l.origin_id
+where l.type = 'refund' and l.member_id is not null
+group by l.origin_id, b.points, r.captured having sum(l.points) > coalesce(-b.points, r.captured, 0)
 union all
 select 'line ' || l.order_line_id || ' has another owner than its order'
 from crm.order_line l join crm.sales_order o using (order_id) where l.member_id is distinct from o.member_id

@@ -230,3 +230,80 @@ from crm.member where member_no = 'm1';
 select crm.do_member_erase('[{"i": 0, "c": {"actor": "t"}, "b": {"member_no": "m2"}}]');
 
 select crm.erase_owned(array[member_id]), crm.erase_member('{"actor": "t"}', m) from crm.member m where member_no = 'm1';
+select crm.owner_of(member_id), crm.place_tiers(array[member_id]), crm.lock_points(array[member_id]), crm.points_on('member', member_id),
+    crm.points_refused(0, member_id, '/member'), crm.points_refused(0, null, '/member'), crm.short_of_points(0, 1),
+    crm.points_owner('{"member_no": "m1"}'), crm.points_owner('{"kind": "card", "token": "t-2"}'), crm.points_now(member_id, now())
+from crm.member where member_no = 'm1';
+
+select crm.do_points_program('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000e0", "b": {"program_code": "quick",
+    "earn_points": 1, "earn_units": 1, "pending_days": 1, "expiry_days": 5}},
+    {"i": 1, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000e1", "b": {"program_code": "default",
+    "earn_points": 2, "earn_units": 1, "valid_from": "2026-03-01T00:00:00Z"}}]');
+
+update crm.points_program set valid_from = now() - interval '1 day' where program_code = 'quick';
+
+select crm.do_points(jsonb_agg(jsonb_build_object('i', n, 'c', '{"actor": "t"}'::jsonb, 'id', '00000000-0000-0000-0000-0000000000e' || n,
+    'b', b.value || '{"member": {"member_no": "m1"}}') order by n))
+from rows from (jsonb_array_elements('[
+    {"act": "earn", "points": 50, "expires_at": "2040-01-01T00:00:00Z"}, {"act": "earn", "points": 5, "program_code": "quick"},
+    {"act": "burn", "points": 20}, {"act": "reserve", "points": 10, "hold_s": 60}, {"act": "burn", "points": 5000},
+    {"act": "adjust", "points": 3}, {"act": "adjust", "points": -1}, {"act": "transfer", "points": 1, "to": {"member_no": "m2"}},
+    {"act": "transfer", "points": 1, "to": {"member_no": "none"}}]')) with ordinality b (value, n);
+
+select crm.do_points(jsonb_agg(jsonb_build_object('i', n, 'c', '{"actor": "t"}'::jsonb, 'id', gen_random_uuid(), 'b', b.value) order by n))
+from rows from (jsonb_array_elements('[
+    {"act": "capture", "points": 5, "reservation_id": "00000000-0000-0000-0000-0000000000e4"},
+    {"act": "release", "reservation_id": "00000000-0000-0000-0000-0000000000e4"},
+    {"act": "refund", "points": 5, "entry_id": "00000000-0000-0000-0000-0000000000e3"}]')) with ordinality b (value, n);
+
+select crm.earn_points(0, '{"actor": "t"}', gen_random_uuid(), member_id, '{"points": 1}'),
+    crm.burn_points(0, '{"actor": "t"}', gen_random_uuid(), member_id, '{"points": 1}'),
+    crm.adjust_points(0, '{"actor": "t"}', gen_random_uuid(), member_id, '{"points": 1}'),
+    crm.reserve_points(0, '{"actor": "t"}', '00000000-0000-0000-0000-0000000000ea', member_id, '{"points": 1, "hold_s": 1}'),
+    crm.close_points(0, '{"actor": "t"}', gen_random_uuid(),
+        '{"act": "release", "reservation_id": "00000000-0000-0000-0000-0000000000ea"}'),
+    crm.refund_points(0, '{"actor": "t"}', gen_random_uuid(), '{"entry_id": "00000000-0000-0000-0000-0000000000e3"}'),
+    crm.transfer_points(0, '{"actor": "t"}', gen_random_uuid(), member_id, '{"points": 1, "to": {"member_no": "m2"}}'),
+    crm.points_told(0, '{"actor": "t"}', 'points_entry', gen_random_uuid(), 1, member_id, null)
+from crm.member where member_no = 'm1';
+
+select crm.credit_points('00000000-0000-0000-0000-0000000000f0', 'earn', 'issuance', member_id, 10, now() + interval '1 day',
+        now() + interval '3 days', null, null),
+    crm.credit_points('00000000-0000-0000-0000-0000000000f1', 'earn', 'issuance', member_id, 10, null, now() + interval '3 days', null, null),
+    crm.points_entry('00000000-0000-0000-0000-0000000000f2', 'adjust', now(), array[row ('member', member_id, 9),
+        row ('adjustment', null, -9)]::crm.points_side[], '{"reason": "x"}'),
+    crm.make_lot(member_id, 9, '00000000-0000-0000-0000-0000000000f2', now(), now(), now() + interval '2 days', null),
+    crm.points_due(member_id, now() + interval '1 day'), crm.settle_points(member_id, now()), crm.repay_points(member_id, now())
+from crm.member where member_no = 'm2';
+
+select crm.points_entry('00000000-0000-0000-0000-0000000000f3', 'burn', now(), array[row ('member', member_id, -5),
+        row ('redemption', null, 5)]::crm.points_side[], null),
+    crm.take_lots(member_id, 5, '00000000-0000-0000-0000-0000000000f3', '00000000-0000-0000-0000-0000000000f3', now(), null),
+    crm.points_entry('00000000-0000-0000-0000-0000000000f4', 'refund', now(), array[row ('member', member_id, 5),
+        row ('redemption', null, -5)]::crm.points_side[], '{"origin_id": "00000000-0000-0000-0000-0000000000f3"}'),
+    crm.give_back(member_id, '00000000-0000-0000-0000-0000000000f3', 5, 3, '00000000-0000-0000-0000-0000000000f4', now())
+from crm.member where member_no = 'm2';
+
+select crm.use_lot(lot_id, 1, gen_random_uuid(), gen_random_uuid(), now()) from crm.points_lot where not pending and remaining > 1 limit 1;
+
+select crm.do_points('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000eb", "b": {"act": "reserve", "points": 2,
+    "hold_s": 60, "member": {"member_no": "m1"}}}]');
+
+select crm.end_reservation(r, 1, 'captured', gen_random_uuid(), now(), null) from crm.points_reservation r
+where reservation_id = '00000000-0000-0000-0000-0000000000eb';
+
+select crm.post_earned(row (order_id, member_id, 3, false, now(), 1, 5)::crm.points_ask),
+    crm.post_reversed(row (order_id, member_id, -3, true, null, null, null)::crm.points_ask)
+from crm.sales_order where order_no = '1';
+
+select crm.move_points(f.member_id, i.member_id, '00000000-0000-0000-0000-0000000000fa')
+from crm.member f, crm.member i where f.member_no = 'm1' and i.member_no = 'm2';
+
+select crm.unmerged_points(m), crm.return_parts(null, null, null, null) from crm.points_merge m;
+
+select crm.do_points('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000ec", "b": {"act": "burn", "points": 30,
+    "member": {"member_no": "m2"}}}]');
+
+select crm.unmove_points('00000000-0000-0000-0000-0000000000fa');
+
+select crm.sweep_points(now() + interval '10 days', 10), crm.points_liability(now());

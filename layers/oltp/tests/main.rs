@@ -33,6 +33,8 @@ mod migrations;
 mod orders;
 mod partition_sizes;
 mod partitions;
+mod points;
+mod points_histories;
 mod reads;
 mod returns;
 mod service;

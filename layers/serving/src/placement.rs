@@ -150,7 +150,7 @@ fn writes(rows: &Rows<'_>) -> Pairs {
         }
         "points_accounts" => {
             let (Some(person), Some(id)) = (member(), rows.text("account_id")) else { return puts };
-            put(document(&person, "points", &[&id]), &rows.picked(&["balance", "updated_at"]));
+            put(document(&person, "points", &[&id]), &rows.picked(&["kind", "balance", "updated_at"]));
         }
         "orders" => {
             let Some(place) = place_of_order(rows, member()) else { return puts };

@@ -218,7 +218,9 @@ fn compose(view: &dyn ProfileView, person: &str) -> Result<Option<Json>, Serving
     let mut cohorts = one("cohorts")?.unwrap_or_default();
     let points = many("points", MANY)?;
     let traces = many("trace", MANY)?;
-    let balance: i64 = points.iter().filter_map(|account| account.get("balance").and_then(Json::as_i64)).sum();
+    // What can be spent; what waits, is reserved or owed has accounts of its own.
+    let spendable = points.iter().filter(|account| account.get("kind").and_then(Json::as_str) == Some("member"));
+    let balance: i64 = spendable.filter_map(|account| account.get("balance").and_then(Json::as_i64)).sum();
     Ok(Some(json!({
         "person": person,
         "member": one("member")?,

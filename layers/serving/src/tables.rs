@@ -161,6 +161,10 @@ pub static TABLES: [Table; TABLE_COUNT] = [
     orders::RETURN_LINES,
     points::POINTS_ACCOUNTS,
     points::POINTS_LEDGER,
+    points::POINTS_PROGRAMS,
+    points::POINTS_LOTS,
+    points::POINTS_LOT_USES,
+    points::POINTS_RESERVATIONS,
     decisions::RECOMMENDATIONS,
     decisions::GUARDRAIL_VERDICTS,
     decisions::ACTIONS,
@@ -177,7 +181,7 @@ pub static TABLES: [Table; TABLE_COUNT] = [
 ];
 
 /// Number of tables.
-pub const TABLE_COUNT: usize = 26;
+pub const TABLE_COUNT: usize = 30;
 
 #[cfg(test)]
 mod tests {

@@ -35,7 +35,9 @@ impl Entity {
                 "(select coalesce(jsonb_agg(to_jsonb(x) - 'member_id' order by x.program, x.external_no), '[]')
                     from crm.external_membership x where x.member_id = t.member_id)",
             ),
-            ("points", "(select a.balance from crm.points_account a where a.member_id = t.member_id and a.kind = 'member')"),
+            // As of now, whether or not what fell due is booked yet.
+            ("points", "(crm.points_now(t.member_id, now()) ->> 'spendable')::bigint"),
+            ("points_balances", "crm.points_now(t.member_id, now())"),
         ],
         merges: &["(select to_jsonb(p) - 'member_id' - 'updated_at' from crm.member_pii p
             where p.member_id = t.member_id and current_setting('storewide.pii', true) = 'on')"],

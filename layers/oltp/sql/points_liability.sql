@@ -1,0 +1,1 @@
+select crm.points_liability(coalesce($1::timestamptz, now()))

@@ -1,0 +1,1 @@
+select crm.sweep_points(now(), $1::int)
