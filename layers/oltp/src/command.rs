@@ -4,6 +4,9 @@
 //! A command names things by *their* codes and numbers; the store answers with ours.
 
 mod campaign;
+mod coupon;
+mod coupon_definition;
+mod coupon_issue;
 mod member;
 mod order;
 mod product;
@@ -15,6 +18,12 @@ mod subscription;
 mod ticket;
 
 pub use campaign::{PutAdSpend, PutCampaign};
+pub use coupon::{
+    CartLineValue, CartValue, CouponOrderValue, RedeemCoupons, RedemptionValue, ReleaseCoupons, ReserveCoupons,
+    RollbackCoupons, ValidateCoupons,
+};
+pub use coupon_definition::{GoodsValue, PutCouponDefinition};
+pub use coupon_issue::{AssignCoupon, IssueCoupons, VoidCoupons};
 pub use member::{ConsentValue, IdentityValue, PutMember};
 pub use order::{OrderLineValue, PaymentValue, PutOrder};
 pub use product::PutProduct;
@@ -26,6 +35,9 @@ pub use subscription::PutSubscription;
 pub use ticket::PutTicket;
 
 pub(crate) use campaign::{AD_LEVELS, CAMPAIGN_CHANNELS, CAMPAIGN_STATUSES};
+pub(crate) use coupon::REDEMPTION_STATUSES;
+pub(crate) use coupon_definition::DEFINITION_STATUSES;
+pub(crate) use coupon_issue::COUPON_STATUSES;
 pub(crate) use order::ORDER_STATUSES;
 pub(crate) use product::PRODUCT_STATUSES;
 pub(crate) use sales_return::RETURN_STATUSES;
@@ -58,8 +70,10 @@ pub(crate) trait Asked: Serialize + ToSchema {
     const PATH: &'static str;
     /// What it does, in one line.
     const ABOUT: &'static str;
-    /// Whether it does something rather than putting a record: each time it comes it is done, so that it needs an idempotency key.
+    /// Whether it does something rather than putting a record.
     const ACTION: bool = false;
+    /// Whether it needs an idempotency key: what is done each time it comes does, and a question does not.
+    const KEYED: bool = Self::ACTION;
 
     /// A body for the documentation.
     fn example() -> Value;
@@ -108,6 +122,8 @@ pub struct Kind {
     pub about: &'static str,
     /// Whether it does something rather than putting a record.
     pub action: bool,
+    /// Whether it needs an idempotency key.
+    pub keyed: bool,
     /// A body for the documentation.
     pub example: fn() -> Value,
     /// Name of its body's schema.
@@ -123,6 +139,7 @@ impl Kind {
             path: T::PATH,
             about: T::ABOUT,
             action: T::ACTION,
+            keyed: T::KEYED,
             example: T::example,
             schema: T::name,
             schemas: schemas::<T>,
@@ -201,6 +218,15 @@ commands! {
     Shipment(PutShipment),
     Ticket(PutTicket),
     Subscription(PutSubscription),
+    CouponDefinition(PutCouponDefinition),
+    CouponIssue(IssueCoupons),
+    CouponAssign(AssignCoupon),
+    CouponVoid(VoidCoupons),
+    CouponValidate(ValidateCoupons),
+    CouponReserve(ReserveCoupons),
+    CouponRelease(ReleaseCoupons),
+    CouponRedeem(RedeemCoupons),
+    CouponRollback(RollbackCoupons),
 }
 
 /// Who asks, for the audit log and for idempotency.

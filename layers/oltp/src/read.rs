@@ -3,6 +3,7 @@
 
 mod ask;
 mod campaign;
+mod coupon;
 mod entity;
 mod member;
 mod order;
@@ -42,6 +43,9 @@ impl Entity {
         Self::AD_SPEND,
         Self::TICKET,
         Self::SUBSCRIPTION,
+        Self::COUPON_DEFINITION,
+        Self::COUPON,
+        Self::COUPON_REDEMPTION,
     ];
 
     /// Every statement that reading it can come to, for whoever prepares them all.
