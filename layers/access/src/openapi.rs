@@ -142,7 +142,7 @@ fn put(kind: &Kind) -> Operation {
             .response("201", written("Created"))
             .response("200", written("Updated, or unchanged because it was so already or the update was older"))
     };
-    for header in write_headers(kind.action) {
+    for header in write_headers(kind.keyed) {
         operation = operation.parameter(header);
     }
     operation.build()

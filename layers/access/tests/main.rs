@@ -21,6 +21,7 @@ pub(crate) use on_both;
 
 mod bad_input;
 mod batch;
+mod coupons;
 mod document;
 mod house;
 mod keys;

@@ -7,6 +7,9 @@ mod campaign;
 mod consent;
 mod erasure;
 mod identity;
+mod coupon;
+mod coupon_definition;
+mod coupon_issue;
 mod member;
 mod membership;
 mod merge;
@@ -30,6 +33,13 @@ pub use identity::{IdentityValue, LookupMember, MemberIdentityValue, Strength, U
 pub use member::PutMember;
 pub use membership::PutExternalMembership;
 pub use merge::{MergeMembers, UnmergeMember};
+pub use coupon::{
+    CartLineValue, CartValue, CouponOrderValue, RedeemCoupons, RedemptionValue, ReleaseCoupons, ReserveCoupons,
+    RollbackCoupons, ValidateCoupons,
+};
+pub use coupon_definition::{GoodsValue, PutCouponDefinition};
+pub use coupon_issue::{AssignCoupon, IssueCoupons, VoidCoupons};
+pub use member::{ConsentValue, IdentityValue, PutMember};
 pub use order::{OrderLineValue, PaymentValue, PutOrder};
 pub use points::{AdjustPoints, BurnPoints, EarnPoints, MemberName, TransferPoints};
 pub use points_program::PutPointsProgram;
@@ -45,6 +55,9 @@ pub use tier::{PutTier, SetMemberTier};
 
 pub(crate) use campaign::{AD_LEVELS, CAMPAIGN_CHANNELS, CAMPAIGN_STATUSES};
 pub(crate) use membership::MEMBERSHIP_STATUSES;
+pub(crate) use coupon::REDEMPTION_STATUSES;
+pub(crate) use coupon_definition::DEFINITION_STATUSES;
+pub(crate) use coupon_issue::COUPON_STATUSES;
 pub(crate) use order::ORDER_STATUSES;
 pub(crate) use product::PRODUCT_STATUSES;
 pub(crate) use sales_return::RETURN_STATUSES;
@@ -77,8 +90,10 @@ pub(crate) trait Asked: Serialize + ToSchema {
     const PATH: &'static str;
     /// What it does, in one line.
     const ABOUT: &'static str;
-    /// Whether it does something rather than putting a record: each time it comes it is done, so that it needs an idempotency key.
+    /// Whether it does something rather than putting a record.
     const ACTION: bool = false;
+    /// Whether it needs an idempotency key: what is done each time it comes does, and a question does not.
+    const KEYED: bool = Self::ACTION;
 
     /// A body for the documentation.
     fn example() -> Value;
@@ -127,6 +142,8 @@ pub struct Kind {
     pub about: &'static str,
     /// Whether it does something rather than putting a record.
     pub action: bool,
+    /// Whether it needs an idempotency key.
+    pub keyed: bool,
     /// A body for the documentation.
     pub example: fn() -> Value,
     /// Name of its body's schema.
@@ -142,6 +159,7 @@ impl Kind {
             path: T::PATH,
             about: T::ABOUT,
             action: T::ACTION,
+            keyed: T::KEYED,
             example: T::example,
             schema: T::name,
             schemas: schemas::<T>,
@@ -236,6 +254,15 @@ commands! {
     PointsRefund(RefundPoints),
     PointsTransfer(TransferPoints),
     PointsAdjust(AdjustPoints),
+    CouponDefinition(PutCouponDefinition),
+    CouponIssue(IssueCoupons),
+    CouponAssign(AssignCoupon),
+    CouponVoid(VoidCoupons),
+    CouponValidate(ValidateCoupons),
+    CouponReserve(ReserveCoupons),
+    CouponRelease(ReleaseCoupons),
+    CouponRedeem(RedeemCoupons),
+    CouponRollback(RollbackCoupons),
 }
 
 /// Who asks, for the audit log and for idempotency.

@@ -43,6 +43,7 @@ pub enum OltpError {
 
 /// Faults that the SQL functions answer, with the code that callers see. Conflicts are with other records.
 const FAULTS: [(&str, &str, bool); 22] = [
+const FAULTS: [(&str, &str, bool); 51] = [
     ("unknown_store", "oltp.unknown_store", false),
     ("unknown_product", "oltp.unknown_product", false),
     ("unknown_sku", "oltp.unknown_sku", false),
@@ -74,6 +75,40 @@ const FAULTS: [(&str, &str, bool); 22] = [
     ("insufficient_points", "oltp.insufficient_points", true),
     ("reservation_over", "oltp.reservation_over", true),
     ("transfer_limit", "oltp.transfer_limit", true),
+    ("unknown_coupon_definition", "oltp.unknown_coupon_definition", false),
+    ("unknown_reservation", "oltp.unknown_reservation", false),
+    ("unknown_redemption", "oltp.unknown_redemption", false),
+    ("coupon_definition_ended", "oltp.coupon_definition_ended", true),
+    ("coupon_definition_issued", "oltp.coupon_definition_issued", true),
+    ("coupon_public_code", "oltp.coupon_public_code", false),
+    ("coupon_code_taken", "oltp.coupon_code_taken", true),
+    ("coupon_not_free", "oltp.coupon_not_free", true),
+    ("coupon_unknown_code", "oltp.coupon_unknown_code", false),
+    ("coupon_duplicate_code", "oltp.coupon_duplicate_code", false),
+    ("coupon_void", "oltp.coupon_void", true),
+    ("coupon_not_active", "oltp.coupon_not_active", true),
+    ("coupon_not_yet_valid", "oltp.coupon_not_yet_valid", true),
+    ("coupon_expired", "oltp.coupon_expired", true),
+    ("coupon_already_redeemed", "oltp.coupon_already_redeemed", true),
+    ("coupon_reserved", "oltp.coupon_reserved", true),
+    ("coupon_member_required", "oltp.coupon_member_required", true),
+    ("coupon_other_member", "oltp.coupon_other_member", true),
+    ("coupon_wrong_tier", "oltp.coupon_wrong_tier", true),
+    ("coupon_not_first_order", "oltp.coupon_not_first_order", true),
+    ("coupon_wrong_store", "oltp.coupon_wrong_store", true),
+    ("coupon_wrong_channel", "oltp.coupon_wrong_channel", true),
+    ("coupon_wrong_currency", "oltp.coupon_wrong_currency", true),
+    ("coupon_not_stackable", "oltp.coupon_not_stackable", true),
+    ("coupon_stack_group_taken", "oltp.coupon_stack_group_taken", true),
+    ("coupon_no_eligible_lines", "oltp.coupon_no_eligible_lines", true),
+    ("coupon_below_min_quantity", "oltp.coupon_below_min_quantity", true),
+    ("coupon_below_min_spend", "oltp.coupon_below_min_spend", true),
+    ("coupon_discount_too_high", "oltp.coupon_discount_too_high", false),
+    ("coupon_discount_not_in_order", "oltp.coupon_discount_not_in_order", false),
+    ("coupon_no_discount", "oltp.coupon_no_discount", true),
+    ("coupon_per_member_limit", "oltp.coupon_per_member_limit", true),
+    ("coupon_global_limit", "oltp.coupon_global_limit", true),
+    ("coupon_budget_spent", "oltp.coupon_budget_spent", true),
 ];
 
 impl OltpError {

@@ -8,6 +8,7 @@ pub mod bench;
 mod check;
 pub mod command;
 pub mod config;
+mod coupon_code;
 pub mod decision;
 pub mod error;
 pub mod export;

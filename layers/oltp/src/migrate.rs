@@ -49,7 +49,11 @@ pub const MIGRATIONS: [Migration; 16] = [
     ),
     step(10, "points", include_str!("../migrations/0010_points.sql")),
     step(11, "members", include_str!("../migrations/0011_members.sql")),
-    step(12, "coupons", include_str!("../migrations/0012_coupons.sql")),
+    step(
+        12,
+        "coupons",
+        concat!(include_str!("../migrations/0012_coupons.sql"), include_str!("../migrations/0012_coupon_commands.sql")),
+    ),
     step(13, "service", include_str!("../migrations/0013_service.sql")),
     step(14, "inbox", include_str!("../migrations/0014_inbox.sql")),
     step(15, "keys", include_str!("../migrations/0015_keys.sql")),

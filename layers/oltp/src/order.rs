@@ -38,15 +38,18 @@ pub(crate) struct Sums {
     pub(crate) paid: Option<i64>,
 }
 
+/// Quantity × unit price, rounded half away from zero; none where it is out of range.
+pub(crate) fn extended(quantity: Decimal, price: i64) -> Option<i64> {
+    let amount = quantity.checked_mul(Decimal::from(price))?;
+    let amount = amount.round_dp_with_strategy(0, RoundingStrategy::MidpointAwayFromZero).to_i64()?;
+    (amount <= AMOUNT_MAX).then_some(amount)
+}
+
 /// The extended amount of a line: as given, else quantity × unit price, rounded half away from zero.
 pub(crate) fn line_gross(line: &OrderLineValue) -> Option<i64> {
     let gross = match (line.gross_minor, line.unit_price_minor) {
         (Some(gross), _) => gross,
-        (None, Some(price)) => line
-            .quantity
-            .checked_mul(Decimal::from(price))?
-            .round_dp_with_strategy(0, RoundingStrategy::MidpointAwayFromZero)
-            .to_i64()?,
+        (None, Some(price)) => extended(line.quantity, price)?,
         (None, None) => return None,
     };
     (gross <= AMOUNT_MAX).then_some(gross)

@@ -71,7 +71,7 @@ impl Visitor<Result<Prepared, OltpError>> for Preparation<'_> {
     fn visit<T: Asked>(self, body: &T) -> Result<Prepared, OltpError> {
         body.check(self.now)?;
         let context = self.context;
-        if T::ACTION && context.idempotency_key.is_none() {
+        if T::KEYED && context.idempotency_key.is_none() {
             let detail =
                 "this is done each time it comes: send an idempotency key, so that a repeat gets the first answer";
             return Err(OltpError::invalid("oltp.idempotency_key_required", "", detail));

@@ -4,6 +4,7 @@
 mod ask;
 mod campaign;
 mod consent;
+mod coupon;
 mod entity;
 mod member;
 mod membership;
@@ -56,6 +57,9 @@ impl Entity {
         Self::POINTS_ENTRY,
         Self::POINTS_LOT,
         Self::POINTS_RESERVATION,
+        Self::COUPON_DEFINITION,
+        Self::COUPON,
+        Self::COUPON_REDEMPTION,
     ];
 
     /// Every statement that reading it can come to, for whoever prepares them all.

@@ -176,3 +176,34 @@ from crm.member m
 where m.status = 'erased' and (m.attributes <> '{}'
     or exists (select from crm.member_identity i where i.member_id = m.member_id)
     or exists (select from crm.sales_order o where o.member_id = m.member_id and coalesce(o.contact, o.anonymous_id) is not null))
+select 'coupon ' || k.coupon_id || ' counts ' || k.uses || ' + ' || k.reserved || ' uses, there are ' || count(r.*)
+from crm.coupon k left join crm.coupon_redemption r on r.coupon_id = k.coupon_id and r.status in ('reserved', 'redeemed')
+where k.uses_max is not null
+group by k.coupon_id having (k.uses, k.reserved) is distinct from
+    ((count(*) filter (where r.status = 'redeemed'))::int, (count(*) filter (where r.status = 'reserved'))::int)
+union all
+select 'redemption ' || r.redemption_id || ' is not the sum of its events'
+from crm.coupon_redemption r left join crm.coupon_event e using (redemption_id)
+group by r.redemption_id having (coalesce(sum(e.uses), 0), coalesce(sum(e.discount_minor), 0)) is distinct from
+    case when r.status in ('reserved', 'redeemed') then (1::bigint, r.discount_minor::numeric) else (0::bigint, 0::numeric) end
+union all
+select 'coupon ' || k.coupon_id || ' is ' || k.status || ', its ledger says otherwise'
+from crm.coupon k
+where not exists (select from crm.coupon_event e where e.coupon_id = k.coupon_id and e.type = 'issued')
+    or (k.status = 'void') <> exists (select from crm.coupon_event e where e.coupon_id = k.coupon_id and e.type = 'voided')
+    or (k.status = 'expired' and not exists (select from crm.coupon_event e where e.coupon_id = k.coupon_id and e.type = 'expired'))
+union all
+select 'of definition ' || d.definition_code || ' not so much is left as its ledger says'
+from crm.coupon_definition d
+left join lateral (
+    select sum(l.uses_left) as uses, sum(l.money_left) as money, count(*) as parts
+    from crm.coupon_allowance l where l.definition_id = d.definition_id) l on true
+left join lateral (
+    select coalesce(sum(e.uses), 0) as uses, coalesce(sum(e.discount_minor) filter (where e.currency = d.currency), 0) as money
+    from crm.coupon_event e where e.definition_id = d.definition_id) e on true
+where (l.parts > 0) <> (d.global_limit is not null or d.budget_minor is not null)
+    or l.uses is distinct from d.global_limit - e.uses or l.money is distinct from d.budget_minor - e.money
+union all
+select 'batch ' || b.batch_id || ' has not as many codes as it says'
+from crm.coupon_batch b left join crm.coupon k using (batch_id) left join crm.coupon_code s using (coupon_id)
+group by b.batch_id having count(s.*) <> b.codes

@@ -307,3 +307,83 @@ select crm.do_points('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0
 select crm.unmove_points('00000000-0000-0000-0000-0000000000fa');
 
 select crm.sweep_points(now() + interval '10 days', 10), crm.points_liability(now());
+select crm.do_coupon_definition('[
+    {"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000e1", "b": {"definition_code": "ten", "title": "T", "kind": "unique",
+        "status": "active", "discount_type": "percent", "percent_bp": 1000, "currency": "USD", "budget_minor": 10000, "global_limit": 100,
+        "per_member_limit": 10, "tier_codes": [], "members_only": false, "first_order_only": false, "include": {"skus": ["a"]},
+        "exclude": {}, "store_codes": [], "channels": [], "stacking": "free", "priority": 100, "uses_per_code": 1,
+        "restore_on_return": true}}]');
+
+select crm.edit_definition(d), crm.deal_allowance(d) from crm.coupon_definition d;
+
+select crm.do_coupon_issue('[
+    {"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000e2", "b": {"definition_code": "ten",
+        "codes": ["C1", "C2", "C3", "C4"], "keys": ["C1", "C2", "C3", "C4"], "members": [], "given": true}},
+    {"i": 1, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000e3", "b": {"definition_code": "none", "codes": [], "keys": []}}]');
+
+select crm.issue_codes('00000000-0000-0000-0000-0000000000e2', d, '{C5}', '{C5}', '{m1}', null) from crm.coupon_definition d;
+
+update crm.coupon_batch set codes = 5;
+
+create temporary table cart on commit drop as select '{"member_no": "m1", "store_code": "s1", "channel": "pos", "currency": "USD", "shipping": 0,
+    "order_source": "web", "order_no": "9", "seconds": 900, "lines": [{"n": 1, "sku": "a", "q": 2, "amount": 2000}],
+    "codes": [{"code": "C1", "key": "C1"}, {"code": "none", "key": "NONE"}]}'::jsonb as b;
+
+select crm.bought_before(crm.ask_cart(0, b)), crm.ask_coupons(b -> 'codes', crm.ask_cart(0, b)),
+    crm.weigh_coupons(b -> 'codes', crm.ask_cart(0, b)), crm.judge_coupons(crm.ask_coupons(b -> 'codes', crm.ask_cart(0, b)), crm.ask_cart(0, b)),
+    crm.tell_coupons(crm.weigh_coupons(b -> 'codes', crm.ask_cart(0, b)), crm.ask_cart(0, b))
+from cart;
+
+select crm.coupon_refusal(a, crm.ask_cart(0, b)), crm.coupon_names('{"brands": ["x"]}', (crm.ask_cart(0, b)).lines[1])
+from cart cross join lateral unnest(crm.ask_coupons(b -> 'codes', crm.ask_cart(0, b))) a;
+
+select crm.coupon_shares(10, '{1, 2, 3}'), crm.coupon_reason('expired'), crm.coupon_status('issued', 0, 0, 1), crm.coupon_lock(gen_random_uuid());
+
+select crm.coupon_categories(p), crm.cart_of_order(o) from crm.product p cross join crm.sales_order o;
+
+select crm.do_coupon_validate(jsonb_build_array(jsonb_build_object('i', 0, 'c', '{"actor": "t"}'::jsonb, 'id', gen_random_uuid(), 'b', b)))
+from cart;
+
+select crm.do_coupon_reserve(jsonb_build_array(jsonb_build_object('i', 0, 'c', '{"actor": "t"}'::jsonb,
+    'id', '00000000-0000-0000-0000-0000000000e4', 'b', b || '{"codes": [{"key": "C1"}]}'))) from cart;
+
+select crm.do_coupon_redeem(jsonb_build_array(jsonb_build_object('i', 0, 'c', '{"actor": "t"}'::jsonb, 'id', gen_random_uuid(),
+    'b', b || '{"codes": [{"key": "C1"}]}'))) from cart;
+
+select crm.hold_coupons(0, crm.ask_cart(0, b), '[{"key": "C2"}]', '/codes', '00000000-0000-0000-0000-0000000000e5', now() + '1 hour') from cart;
+
+select crm.lock_coupons(array(select coupon_id from crm.coupon), m.member_id), crm.lock_cart_order('till', '1')
+from crm.member m where m.member_no = 'm1';
+
+select crm.draw_allowance(definition_id, 1, 10), crm.draw_allowance(definition_id, -1, -10), crm.draw_allowance(definition_id, 1, 1000000)
+from crm.coupon_definition;
+
+select crm.draw_allowances(w), crm.write_uses(w, crm.ask_cart(0, b), null, null)
+from cart cross join lateral crm.weigh_coupons('[{"key": "C3"}]', crm.ask_cart(0, b)) w;
+
+select crm.end_uses(array(select redemption_id from crm.coupon_redemption where status = 'redeemed'), 'rolled_back');
+
+select crm.do_coupon_release('[{"i": 0, "c": {"actor": "t"}, "b": {"reservation_id": "00000000-0000-0000-0000-0000000000e5"}},
+    {"i": 1, "c": {"actor": "t"}, "b": {"reservation_id": "00000000-0000-0000-0000-0000000000e6"}}]');
+
+select crm.do_coupon_rollback('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000e7", "b": {"order_source": "web", "order_no": "9"}},
+    {"i": 1, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000e7", "b": {"redemption_id": "00000000-0000-0000-0000-0000000000e6"}}]');
+
+select crm.do_coupon_assign('[{"i": 0, "c": {"actor": "t"}, "b": {"key": "C3", "member_no": "m1"}}]');
+
+select crm.give_coupons(array(select coupon_id from crm.coupon_code where code_key = 'C2'), member_id) from crm.member where member_no = 'm2';
+
+select crm.do_coupon_void('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000e8", "b": {"key": "C4"}}]');
+
+select crm.redeem_of_order(0, order_id, '[{"key": "C5", "discount_minor": 0}]') from crm.sales_order where order_no = '1';
+
+select crm.do_order_redeem(jsonb_build_array((orders -> 0) || '{"id": "00000000-0000-0000-0000-000000000048"}'
+    || jsonb_build_object('b', (orders -> 0 -> 'b')
+        || '{"order_no": "20", "lines": [], "payments": [], "redemptions": [{"key": "none"}]}'))) from asked;
+
+select crm.settle_coupons(array(select order_id from crm.sales_order)), crm.sweep_coupons(now(), 10);
+
+select crm.move_coupons(a.member_id, b.member_id, '00000000-0000-0000-0000-0000000000e9')
+from crm.member a cross join crm.member b where (a.member_no, b.member_no) = ('m1', 'm2');
+
+select crm.unmove_coupons('00000000-0000-0000-0000-0000000000e9');

@@ -22,6 +22,8 @@ pub(crate) use on_both;
 
 mod batches;
 mod commands;
+mod coupon_histories;
+mod coupons;
 mod decisions;
 mod erasure;
 mod histories;

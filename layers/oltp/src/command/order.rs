@@ -1,5 +1,6 @@
 //! Orders, their lines and payments.
 
+use super::coupon::{CodeBody, RedemptionValue, check_uses, write_uses};
 use super::identity::IdentityValue;
 use super::{Asked, Written, write};
 use crate::check::{
@@ -152,6 +153,10 @@ pub struct PutOrder {
     /// Coupon codes used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub coupon_codes: Vec<String>,
+    /// Codes that are used with the order, up to 20: both are taken, or none. The discounts of the lines hold what they give. A code that
+    /// the order has used stays used when the order is sent again, with or without it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redemptions: Vec<RedemptionValue>,
     /// When your system changed it; an older update than the stored one changes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = "date-time")]
@@ -208,6 +213,7 @@ impl Asked for PutOrder {
         for (i, code) in self.coupon_codes.iter().enumerate() {
             text(&format!("/coupon_codes/{i}"), code, CODE_MAX)?;
         }
+        check_uses("redemptions", &self.redemptions, 0)?;
         lines(&self.lines)?;
         payments(&self.payments, now)?;
         amount("/change_minor", self.change_minor, 0)?;
@@ -223,6 +229,10 @@ impl Asked for PutOrder {
 
     fn lines(&self) -> usize {
         self.lines.len()
+    }
+
+    fn function(&self) -> &'static str {
+        if self.redemptions.is_empty() { Self::NOUN } else { "order_redeem" }
     }
 
     fn write(&self, tokens: &Tokeniser, _: Timestamp) -> Written {
@@ -322,6 +332,8 @@ struct OrderBody<'a> {
     /// Id of the event, if the order is new.
     event: Uuid,
     coupon_codes: &'a [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    redemptions: Vec<CodeBody<'a>>,
     source_updated_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<i64>,
@@ -431,6 +443,7 @@ fn order_body<'a>(body: &'a PutOrder, buyer: &'a Option<model::Identity>) -> Res
         fulfilled: sums.fulfilled,
         event: Uuid::now_v7(),
         coupon_codes: &body.coupon_codes,
+        redemptions: write_uses(&body.redemptions),
         source_updated_at: body.source_updated_at,
         version: body.source_version,
         lines: lines.collect(),
