@@ -43,6 +43,7 @@ pub enum OltpError {
 
 /// Faults that the SQL functions answer, with the code that callers see. Conflicts are with other records.
 const FAULTS: [(&str, &str, bool); 17] = [
+const FAULTS: &[(&str, &str, bool)] = &[
     ("unknown_store", "oltp.unknown_store", false),
     ("unknown_product", "oltp.unknown_product", false),
     ("unknown_sku", "oltp.unknown_sku", false),
@@ -60,6 +61,25 @@ const FAULTS: [(&str, &str, bool); 17] = [
     ("identity_taken", "oltp.identity_taken", true),
     ("member_closed", "oltp.member_closed", true),
     ("other_order", "oltp.other_order", true),
+    ("unknown_brand", "oltp.unknown_brand", false),
+    ("unknown_category", "oltp.unknown_category", false),
+    ("category_cycle", "oltp.category_cycle", true),
+    ("category_depth", "oltp.category_depth", true),
+    ("gln_taken", "oltp.gln_taken", true),
+    ("gtin_taken", "oltp.gtin_taken", true),
+    ("not_a_bundle", "oltp.not_a_bundle", true),
+    ("nested_bundle", "oltp.nested_bundle", true),
+    ("other_sku", "oltp.other_sku", true),
+    ("price_overlaps", "oltp.price_overlaps", true),
+    ("bundle_stock", "oltp.bundle_stock", true),
+    ("not_stocked", "oltp.not_stocked", true),
+    ("insufficient_stock", "oltp.insufficient_stock", true),
+    ("unknown_transfer", "oltp.unknown_transfer", false),
+    ("transfer_exists", "oltp.transfer_exists", true),
+    ("not_in_transfer", "oltp.not_in_transfer", true),
+    ("over_receive", "oltp.over_receive", true),
+    ("unknown_reservation", "oltp.unknown_reservation", false),
+    ("reservation_ended", "oltp.reservation_ended", true),
 ];
 
 impl OltpError {

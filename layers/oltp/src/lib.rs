@@ -19,10 +19,12 @@ pub mod outcome;
 mod partition;
 mod pool;
 mod prepare;
+pub mod price;
 pub mod read;
 mod run;
 mod snapshot;
 pub mod statement;
+mod stock;
 
 pub use command::{Command, Context, Done, Effect};
 pub use config::Config;

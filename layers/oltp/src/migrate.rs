@@ -24,6 +24,17 @@ const MIGRATIONS: [(i32, &str, &str); 16] = [
             include_str!("../migrations/0009_returns.sql")
         ),
     ),
+    (
+        7,
+        "catalogue",
+        concat!(include_str!("../migrations/0007_catalogue.sql"), include_str!("../migrations/0007_prices.sql")),
+    ),
+    (
+        8,
+        "inventory",
+        concat!(include_str!("../migrations/0008_inventory.sql"), include_str!("../migrations/0008_reservations.sql")),
+    ),
+    (9, "orders", include_str!("../migrations/0009_orders.sql")),
     (10, "points", include_str!("../migrations/0010_points.sql")),
     (11, "members", include_str!("../migrations/0011_members.sql")),
     (12, "coupons", include_str!("../migrations/0012_coupons.sql")),

@@ -2,15 +2,19 @@
 //! below this one. Statements, checks of what is asked and the API's reference follow from the declaration.
 
 mod ask;
+mod brand;
 mod campaign;
+mod category;
 mod entity;
 mod member;
 mod order;
+mod price;
 mod product;
 mod sales_return;
 mod shipment;
 mod sku;
 mod sql;
+mod stock;
 mod store;
 mod subscription;
 mod ticket;
@@ -42,6 +46,13 @@ impl Entity {
         Self::AD_SPEND,
         Self::TICKET,
         Self::SUBSCRIPTION,
+        Self::BRAND,
+        Self::CATEGORY,
+        Self::PRICE,
+        Self::INVENTORY_LEVEL,
+        Self::INVENTORY_MOVEMENT,
+        Self::INVENTORY_RESERVATION,
+        Self::INVENTORY_TRANSFER,
     ];
 
     /// Every statement that reading it can come to, for whoever prepares them all.

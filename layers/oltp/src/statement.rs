@@ -50,6 +50,13 @@ pub const DROP_PARTITIONS: &str = include_str!("../sql/drop_partitions.sql");
 
 /// All of them, by name.
 pub const ALL: [(&str, &str); 23] = [
+/// Ends reservations of stock that are over.
+pub const SWEEP_STOCK: &str = include_str!("../sql/sweep_stock.sql");
+/// What goods cost.
+pub const QUOTE_PRICES: &str = include_str!("../sql/quote_prices.sql");
+
+/// All of them, by name.
+pub const ALL: [(&str, &str); 22] = [
     ("run", RUN),
     ("position", POSITION),
     ("api_key_create", API_KEY_CREATE),
@@ -73,4 +80,6 @@ pub const ALL: [(&str, &str); 23] = [
     ("partitions", PARTITIONS),
     ("make_partitions", MAKE_PARTITIONS),
     ("drop_partitions", DROP_PARTITIONS),
+    ("sweep_stock", SWEEP_STOCK),
+    ("quote_prices", QUOTE_PRICES),
 ];

@@ -21,6 +21,7 @@ macro_rules! on_both {
 pub(crate) use on_both;
 
 mod batches;
+mod catalogue;
 mod commands;
 mod decisions;
 mod histories;
@@ -29,9 +30,12 @@ mod keys;
 mod migrations;
 mod orders;
 mod partitions;
+mod prices;
 mod reads;
 mod returns;
 mod service;
 mod shop;
 mod statements;
+mod stock;
+mod stock_histories;
 mod trouble;
