@@ -191,9 +191,6 @@ end
 $$;
 
 -- ---- Orders and returns -------------------------------------------------------------------------------------------------
-alter table crm.return_line add column if not exists restock boolean not null default true;
-comment on column crm.return_line.restock is 'Whether the goods went back into stock.';
-
 -- Brings the stock of orders, and of their returns, to what it should be now: what was sold went, what came back and was restocked came.
 -- Writes the difference to what was posted; the rows of the orders are locked by the caller.
 create function crm.move_stock_of_orders(orders uuid[]) returns void
@@ -261,12 +258,11 @@ begin
             left join crm.bundle_component k on k.bundle_sku_id = l.sku_id
             where o.order_id = any (orders)
             union
-            select coalesce(r.store_id, o.store_id), coalesce(k.component_sku_id, l.sku_id)
+            select coalesce(r.store_id, o.store_id), coalesce(k.component_sku_id, b.sku_id)
             from crm.sales_return r
-            join crm.sales_order o on o.order_id = r.order_id
+            left join crm.sales_order o on o.order_id = r.order_id
             join crm.return_line b on b.return_id = r.return_id
-            join crm.order_line l on l.order_line_id = b.order_line_id
-            left join crm.bundle_component k on k.bundle_sku_id = l.sku_id
+            left join crm.bundle_component k on k.bundle_sku_id = b.sku_id
             where r.return_id = any (returns)
             union
             select m.store_id, m.sku_id from crm.inventory_movement m where m.entry_id = any (orders || returns)
@@ -305,15 +301,15 @@ begin
             on (h.order_no, h.order_source, h.sku_id) = (s.order_no, s.source, s.sku_id) and h.status = 'captured'
                 and h.reservation_id = any (holds)
     ), back as materialized (
-        select r.return_id, o.order_id, coalesce(r.store_id, o.store_id) as store_id, coalesce(k.component_sku_id, l.sku_id) as sku_id,
+        select r.return_id, o.order_id, coalesce(r.store_id, o.store_id) as store_id, coalesce(k.component_sku_id, b.sku_id) as sku_id,
             r.created_at, r.returned_at, round(b.quantity * coalesce(k.quantity, 1), 4) as quantity
         from crm.sales_return r
-        join crm.sales_order o on o.order_id = r.order_id and crm.bought(o.status)
+        left join crm.sales_order o on o.order_id = r.order_id
         join crm.return_line b on b.return_id = r.return_id and b.restock
-        join crm.order_line l on l.order_line_id = b.order_line_id
-        left join crm.bundle_component k
-            on k.bundle_sku_id = l.sku_id and k.since <= o.created_at and (k.until > o.created_at) is not false
-        where r.return_id = any (returns) and r.status = 'completed'
+        -- Without a receipt nobody knows when it was sold: it has what is in a bundle when it comes back.
+        left join crm.bundle_component k on k.bundle_sku_id = b.sku_id and k.since <= coalesce(o.created_at, r.created_at)
+            and (k.until > coalesce(o.created_at, r.created_at)) is not false
+        where r.return_id = any (returns) and r.status = 'completed' and (r.order_id is null or crm.bought(o.status))
     ), target as (
         select s.order_id as entry_id, s.order_id, null::uuid as return_id, 'sale' as type, s.store_id, s.sku_id, s.placed_at as at, 0 as posted,
             coalesce(h.quantity, 0) - s.quantity as quantity

@@ -42,7 +42,6 @@ pub enum OltpError {
 }
 
 /// Faults that the SQL functions answer, with the code that callers see. Conflicts are with other records.
-const FAULTS: [(&str, &str, bool); 17] = [
 const FAULTS: &[(&str, &str, bool)] = &[
     ("unknown_store", "oltp.unknown_store", false),
     ("unknown_product", "oltp.unknown_product", false),

@@ -48,15 +48,13 @@ pub const MAKE_PARTITIONS: &str = include_str!("../sql/make_partitions.sql");
 /// Drops a ledger's old partitions.
 pub const DROP_PARTITIONS: &str = include_str!("../sql/drop_partitions.sql");
 
-/// All of them, by name.
-pub const ALL: [(&str, &str); 23] = [
 /// Ends reservations of stock that are over.
 pub const SWEEP_STOCK: &str = include_str!("../sql/sweep_stock.sql");
 /// What goods cost.
 pub const QUOTE_PRICES: &str = include_str!("../sql/quote_prices.sql");
 
 /// All of them, by name.
-pub const ALL: [(&str, &str); 22] = [
+pub const ALL: [(&str, &str); 25] = [
     ("run", RUN),
     ("position", POSITION),
     ("api_key_create", API_KEY_CREATE),

@@ -94,6 +94,7 @@ where l.share <> o.order_discount_minor
 union all
 select 'an event of the order ' || e.order_id || ' without the order'
 from crm.order_event e where not exists (select from crm.sales_order o where o.order_id = e.order_id)
+union all
 select 'level ' || v.level_id || ' has ' || v.on_hand || ', its movements say ' || coalesce(m.quantity, 0)
 from crm.inventory_level v
 left join (select store_id, sku_id, sum(quantity) as quantity from crm.inventory_movement group by 1, 2) m using (store_id, sku_id)
@@ -155,12 +156,13 @@ where coalesce(-m.quantity, 0) <> case when o.status in ('pending', 'cancelled')
 union all
 select 'return ' || r.return_no || ' brought ' || coalesce(m.quantity, 0) || ' of ' || u.sku_code || ' into stock'
 from crm.sales_return r
-join crm.sales_order o using (order_id)
+left join crm.sales_order o using (order_id)
 cross join crm.sku u
 left join (
-    select b.return_id, coalesce(c.component_sku_id, l.sku_id) as sku_id, sum(round(b.quantity * coalesce(c.quantity, 1), 4)) as quantity
-    from crm.return_line b join crm.order_line l using (order_line_id) join crm.sales_order o using (order_id)
-    left join crm.bundle_component c on c.bundle_sku_id = l.sku_id and o.created_at >= c.since and (o.created_at < c.until) is not false
+    select b.return_id, coalesce(c.component_sku_id, b.sku_id) as sku_id, sum(round(b.quantity * coalesce(c.quantity, 1), 4)) as quantity
+    from crm.return_line b join crm.sales_return r using (return_id) left join crm.sales_order o using (order_id)
+    left join crm.bundle_component c on c.bundle_sku_id = b.sku_id and coalesce(o.created_at, r.created_at) >= c.since
+        and (coalesce(o.created_at, r.created_at) < c.until) is not false
     where b.restock group by 1, 2) l on (l.return_id, l.sku_id) = (r.return_id, u.sku_id)
 left join (
     select return_id, sku_id, sum(quantity) as quantity from crm.inventory_movement where type = 'return' group by 1, 2) m

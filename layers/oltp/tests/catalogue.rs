@@ -259,6 +259,8 @@ async fn business_days_start_when_the_store_says(version: Version) {
         let sql = format!("select crm.business_day(s, '{at}')::text from crm.store s where s.store_code = 's1'");
         assert_eq!(shop.value::<String>(&sql).await, day, "{at}");
     }
+    shop.put(PutOrder { placed_at: time("2026-03-08T07:59:59Z"), ..order("0") }).await;
+    assert_eq!(shop.order("0").await["business_date"], "2026-03-07");
     // An order without a store has the day of UTC.
     shop.put(PutOrder { store_code: None, placed_at: time("2026-03-07T00:30:00Z"), ..order("1") }).await;
     assert_eq!(shop.order("1").await["business_date"], "2026-03-07");

@@ -291,7 +291,7 @@ async fn goods_come_back_without_a_receipt(version: Version) {
     };
     assert_eq!(back(&shop, give.clone()).await, Effect::Created);
     assert_eq!(back(&shop, give.clone()).await, Effect::Unchanged);
-    let kept = shop.get(Entity::Return, "till:b1", false).await.unwrap().unwrap();
+    let kept = shop.get(Entity::RETURN, "till:b1", false).await.unwrap().unwrap();
     assert_eq!((&kept["order_no"], &kept["member_no"], &kept["net_minor"]), (&json!(null), &json!("m2"), &json!(349)));
     let line = &kept["lines"][0];
     assert_eq!((&line["sku_code"], &line["quantity"], &line["restock"]), (&json!("a"), &json!("0.35"), &json!(false)));
@@ -330,7 +330,7 @@ async fn an_exchange_names_what_replaces_the_goods(version: Version) {
     assert_eq!((error.code(), error.pointer()), ("oltp.unknown_order", Some("/exchange_order_no")));
     shop.put(order("2")).await;
     back(&shop, give).await;
-    let kept = shop.get(Entity::Return, "till:r1", false).await.unwrap().unwrap();
+    let kept = shop.get(Entity::RETURN, "till:r1", false).await.unwrap().unwrap();
     assert_eq!(kept["exchange_order_no"], "2");
     assert_eq!(shop.order("1").await["events"][1]["type"], "exchanged");
     shop.check_books().await;

@@ -19,6 +19,7 @@ crate::on_both!(
     transfers_are_on_their_way,
     levels_of_other_systems_become_movements,
     what_was_sold_before_is_not_taken,
+    goods_that_come_back_otherwise_are_stock_too,
     the_last_pieces_go_to_as_many_as_there_are,
 );
 
@@ -434,6 +435,37 @@ async fn what_was_sold_before_is_not_taken(version: Version) {
     // What comes back now is there now.
     shop.done(Command::Return(giving_back("r1", "1", &[(1, "1")]))).await;
     assert_eq!(level(&shop, "s1", "a").await, "9 0 0 0");
+    shop.check_books().await;
+}
+
+async fn goods_that_come_back_otherwise_are_stock_too(version: Version) {
+    let shop = stocked(version).await;
+    // Without a receipt.
+    let mut blind = PutReturn {
+        order_source: String::new(),
+        order_no: String::new(),
+        currency: Some("USD".to_owned()),
+        store_code: Some("s1".to_owned()),
+        ..giving_back("blind", "", &[(1, "2")])
+    };
+    blind.lines[0].sku_code = Some("a".to_owned());
+    blind.lines[0].net_minor = Some(100);
+    shop.done(Command::Return(blind.clone())).await;
+    assert_eq!(level(&shop, "s1", "a").await, "12 0 0 0");
+    shop.done(Command::Return(PutReturn { status: Some("rejected".to_owned()), ..blind })).await;
+    assert_eq!(level(&shop, "s1", "a").await, "10 0 0 0");
+    // Broken: it came back, and is no stock.
+    shop.put(order("1")).await;
+    let mut broken = giving_back("r1", "1", &[(1, "1")]);
+    broken.lines[0].restock = Some(false);
+    shop.done(Command::Return(broken.clone())).await;
+    assert_eq!(level(&shop, "s1", "a").await, "8 0 0 0");
+    broken.lines[0].restock = Some(true);
+    shop.done(Command::Return(broken)).await;
+    assert_eq!(level(&shop, "s1", "a").await, "9 0 0 0");
+    // All came back: the order is a returned one, and what it took stays taken but for what was restocked.
+    shop.done(Command::Return(giving_back("r2", "1", &[(1, "1"), (2, "1")]))).await;
+    assert_eq!((level(&shop, "s1", "a").await, level(&shop, "s1", "b").await), ("10 0 0 0".into(), "10 0 0 0".into()));
     shop.check_books().await;
 }
 
