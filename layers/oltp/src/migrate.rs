@@ -13,17 +13,6 @@ const MIGRATIONS: [(i32, &str, &str); 16] = [
     (4, "decisions", include_str!("../migrations/0004_decisions.sql")),
     (5, "outcomes", include_str!("../migrations/0005_outcomes.sql")),
     (6, "run", include_str!("../migrations/0006_run.sql")),
-    (7, "catalogue", include_str!("../migrations/0007_catalogue.sql")),
-    (8, "inventory", include_str!("../migrations/0008_inventory.sql")),
-    (
-        9,
-        "orders",
-        concat!(
-            include_str!("../migrations/0009_partitions.sql"),
-            include_str!("../migrations/0009_orders.sql"),
-            include_str!("../migrations/0009_returns.sql")
-        ),
-    ),
     (
         7,
         "catalogue",
@@ -34,7 +23,15 @@ const MIGRATIONS: [(i32, &str, &str); 16] = [
         "inventory",
         concat!(include_str!("../migrations/0008_inventory.sql"), include_str!("../migrations/0008_reservations.sql")),
     ),
-    (9, "orders", include_str!("../migrations/0009_orders.sql")),
+    (
+        9,
+        "orders",
+        concat!(
+            include_str!("../migrations/0009_partitions.sql"),
+            include_str!("../migrations/0009_orders.sql"),
+            include_str!("../migrations/0009_returns.sql")
+        ),
+    ),
     (10, "points", include_str!("../migrations/0010_points.sql")),
     (11, "members", include_str!("../migrations/0011_members.sql")),
     (12, "coupons", include_str!("../migrations/0012_coupons.sql")),
