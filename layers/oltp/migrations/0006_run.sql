@@ -14,6 +14,7 @@ $$;
 create function crm.after_orders(orders uuid[]) returns void
 language plpgsql as $$
 begin
+    perform crm.move_stock_of_orders(orders);
     perform crm.post_points(orders);
     perform crm.follow_owners(orders);
 end
@@ -34,6 +35,7 @@ declare
     answers jsonb;
     told jsonb := '[]';
     orders uuid[] := '{}';
+    blind uuid[] := '{}';
 begin
     if keys > 0 then
         told := crm.claim_keys(jsonb_path_query_array(waves, '$[*].items[*]'));
@@ -58,6 +60,11 @@ begin
                     select r.order_id from jsonb_array_elements(answers) a
                     join crm.sales_return r on r.return_id = (a.value ->> 'id')::uuid
                     where a.value ->> 'effect' <> 'unchanged' and r.order_id is not null);
+                -- Without a receipt there is no order that they would go with.
+                blind := blind || array(
+                    select r.return_id from jsonb_array_elements(answers) a
+                    join crm.sales_return r on r.return_id = (a.value ->> 'id')::uuid
+                    where a.value ->> 'effect' <> 'unchanged' and r.order_id is null);
             when 'member' then answers := crm.put_members(items);
             when 'sku' then answers := crm.put_skus(items);
             when 'product' then answers := crm.put_products(items);
@@ -73,6 +80,9 @@ begin
     end loop;
     if cardinality(orders) > 0 then
         perform crm.after_orders(orders);
+    end if;
+    if cardinality(blind) > 0 then
+        perform crm.move_stock('{}', blind);
     end if;
     if keys > 0 then
         perform crm.settle_keys(jsonb_path_query_array(waves, '$[*].items[*]'), told);

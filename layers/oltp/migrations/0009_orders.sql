@@ -242,7 +242,7 @@ begin
         select array_agg(row (x.i, x.c, b.source, b.order_no, b.channel, s.store_id, m.member_id,
             case when m.member_id is null and b.buyer_kind <> 'anonymous' then b.buyer_kind || ':' || b.buyer_token end,
             coalesce(b.anonymous_id, case b.buyer_kind when 'anonymous' then b.buyer_token end),
-            coalesce(b.business_date, (b.placed_at at time zone coalesce(s.timezone, 'UTC'))::date),
+            coalesce(b.business_date, crm.business_day(s, b.placed_at)),
             b.placed_at, b.currency, b.status, coalesce(b.tax_included, false), b.units, b.fulfilled, b.gross, b.discount,
             coalesce(b.order_discount, 0), b.tax, coalesce(b.order_tax, 0), b.shipping, b.net, b.total, coalesce(b.paid, 0),
             coalesce(b.change, 0), array(select jsonb_array_elements_text(b.coupon_codes)), b.source_updated_at, b.version, l.lines,
@@ -287,7 +287,7 @@ declare
     answers jsonb;
 begin
     with asked as materialized (
-        select x.i, x.c, x.id, b.*, s.store_id, coalesce(s.timezone, 'UTC') as timezone,
+        select x.i, x.c, x.id, b.*, s.store_id, crm.business_day(s, b.placed_at) as placed_on,
             coalesce(n.merged_into_member_id, n.member_id, h.member_id) as owner,
             o.order_id is not null as known,
             case
@@ -329,7 +329,7 @@ begin
         select a.id, a.source, a.order_no, a.channel, a.store_id, a.owner,
             case when a.owner is null and a.buyer_kind <> 'anonymous' then a.buyer_kind || ':' || a.buyer_token end,
             coalesce(a.anonymous_id, case a.buyer_kind when 'anonymous' then a.buyer_token end),
-            coalesce(a.business_date, (a.placed_at at time zone a.timezone)::date), a.placed_at, a.currency, a.status, a.status,
+            coalesce(a.business_date, a.placed_on), a.placed_at, a.currency, a.status, a.status,
             crm.payment_status(a.status, a.total, a.paid - coalesce(a.change, 0), 0, a.paid is not null),
             crm.fulfilment_status(a.status, a.units, a.fulfilled, 0), coalesce(a.tax_included, false), a.units, a.gross, a.discount,
             coalesce(a.order_discount, 0), a.tax, coalesce(a.order_tax, 0), a.shipping, a.net, a.total, coalesce(a.change, 0),

@@ -146,7 +146,7 @@ begin
     insert into crm.sales_return as t (return_id, source, return_no, order_id, member_id, store_id, status, business_date,
         returned_at, reason, currency, units, net_minor, tax_minor, source_updated_at, source_version, exchange_order_id)
     select ask.return_id, ask.source, ask.return_no, sold.order_id, owner, shop.store_id, ask.status,
-        coalesce(ask.business_date, (ask.returned_at at time zone coalesce(shop.timezone, 'UTC'))::date), ask.returned_at,
+        coalesce(ask.business_date, crm.business_day(shop, ask.returned_at)), ask.returned_at,
         ask.reason, ask.currency, coalesce(sum(l.quantity), 0), coalesce(sum(l.net_minor), 0), coalesce(sum(l.tax_minor), 0),
         ask.source_updated_at, ask.source_version, next
     from unnest(lines) l

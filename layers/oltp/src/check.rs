@@ -123,6 +123,14 @@ pub(crate) fn quantity(pointer: &str, value: Decimal) -> Checked {
     Ok(())
 }
 
+/// A quantity of more than nothing.
+pub(crate) fn positive(pointer: &str, value: Decimal) -> Checked {
+    if value.is_zero() {
+        return Err(OltpError::invalid("oltp.out_of_range", pointer, "more than zero"));
+    }
+    quantity(pointer, value)
+}
+
 pub(crate) fn currency(code: &str) -> Checked {
     Currency::parse(code).map(|_| ()).map_err(|_| {
         OltpError::invalid("oltp.invalid_value", "/currency", "an ISO 4217 code: three upper-case letters, such as USD")
@@ -165,6 +173,16 @@ pub(crate) fn between(pointer: &str, at: Timestamp, first_year: i16, now: Timest
     Err(OltpError::invalid("oltp.out_of_range", pointer, detail))
 }
 
+/// A time that may lie ahead.
+pub(crate) fn any_time(pointer: &str, at: Option<Timestamp>) -> Checked {
+    match at {
+        Some(at) if !(1970..=9000).contains(&year(at)) => {
+            Err(OltpError::invalid("oltp.out_of_range", pointer, "between the years 1970 and 9000"))
+        }
+        _ => Ok(()),
+    }
+}
+
 pub(crate) fn past(pointer: &str, at: Option<Timestamp>, now: Timestamp) -> Checked {
     at.map_or(Ok(()), |at| between(pointer, at, 1970, now))
 }
@@ -199,10 +217,15 @@ pub(crate) fn days(pointer: &str, day: Date, first: Date, now: Timestamp) -> Che
 }
 
 pub(crate) fn attributes(map: &Map<String, Value>) -> Checked {
+    object("/attributes", map)
+}
+
+/// Anything that a caller adds of their own.
+pub(crate) fn object(pointer: &str, map: &Map<String, Value>) -> Checked {
     if map.is_empty() {
         return Ok(());
     }
-    let fail = |detail: &str| Err(OltpError::invalid("oltp.invalid_attributes", "/attributes", detail));
+    let fail = |detail: &str| Err(OltpError::invalid("oltp.invalid_attributes", pointer, detail));
     if map.iter().any(|(key, value)| key.contains('\0') || deeper_or_nul(value, 1)) {
         return fail("at most 16 levels deep, without NUL characters");
     }

@@ -3,6 +3,8 @@
 //!
 //! A command names things by *their* codes and numbers; the store answers with ours.
 
+mod brand;
+mod bundle;
 mod campaign;
 mod consent;
 mod erasure;
@@ -10,6 +12,7 @@ mod identity;
 mod coupon;
 mod coupon_definition;
 mod coupon_issue;
+mod category;
 mod member;
 mod membership;
 mod merge;
@@ -17,15 +20,19 @@ mod order;
 mod points;
 mod points_program;
 mod points_reservation;
+mod price;
 mod product;
 mod sales_return;
 mod shipment;
 mod sku;
+mod stock;
 mod store;
 mod subscription;
 mod ticket;
 mod tier;
 
+pub use brand::PutBrand;
+pub use bundle::{ComponentValue, PutBundle};
 pub use campaign::{PutAdSpend, PutCampaign};
 pub use consent::ConsentValue;
 pub use erasure::EraseMember;
@@ -44,11 +51,19 @@ pub use order::{OrderLineValue, PaymentValue, PutOrder};
 pub use points::{AdjustPoints, BurnPoints, EarnPoints, MemberName, TransferPoints};
 pub use points_program::PutPointsProgram;
 pub use points_reservation::{CapturePoints, RefundPoints, ReleasePoints, ReservePoints};
+pub use category::PutCategory;
+pub use member::{ConsentValue, IdentityValue, PutMember};
+pub use order::{OrderLineValue, PaymentValue, PutOrder};
+pub use price::PutPrice;
 pub use product::PutProduct;
 pub use sales_return::{PutReturn, RefundValue, ReturnLineValue};
 pub use shipment::{PutShipment, ShipmentEventValue, ShipmentLineValue};
 pub use sku::PutSku;
-pub use store::PutStore;
+pub use stock::{
+    PutInventoryLevel, StockAdjust, StockCapture, StockCount, StockLineValue, StockReceive, StockRelease, StockReserve,
+    StockShrink, StockTransfer, StockTransferReceive,
+};
+pub use store::{HoursValue, PutStore, StoreDayValue};
 pub use subscription::PutSubscription;
 pub use ticket::PutTicket;
 pub use tier::{PutTier, SetMemberTier};
@@ -62,6 +77,7 @@ pub(crate) use order::ORDER_STATUSES;
 pub(crate) use product::PRODUCT_STATUSES;
 pub(crate) use sales_return::RETURN_STATUSES;
 pub(crate) use shipment::SHIPMENT_STATUSES;
+pub(crate) use stock::{MOVEMENT_TYPES, RESERVATION_STATUSES, TRANSFER_STATUSES};
 pub(crate) use store::STORE_TYPES;
 pub(crate) use subscription::SUBSCRIPTION_STATUSES;
 pub(crate) use ticket::{TICKET_STATUSES, TICKET_TYPES};
@@ -263,6 +279,20 @@ commands! {
     CouponRelease(ReleaseCoupons),
     CouponRedeem(RedeemCoupons),
     CouponRollback(RollbackCoupons),
+    Brand(PutBrand),
+    Category(PutCategory),
+    Bundle(PutBundle),
+    Price(PutPrice),
+    InventoryLevel(PutInventoryLevel),
+    StockReceive(StockReceive),
+    StockAdjust(StockAdjust),
+    StockCount(StockCount),
+    StockShrink(StockShrink),
+    StockTransfer(StockTransfer),
+    StockTransferReceive(StockTransferReceive),
+    StockReserve(StockReserve),
+    StockCapture(StockCapture),
+    StockRelease(StockRelease),
 }
 
 /// Who asks, for the audit log and for idempotency.

@@ -44,6 +44,7 @@ pub enum OltpError {
 /// Faults that the SQL functions answer, with the code that callers see. Conflicts are with other records.
 const FAULTS: [(&str, &str, bool); 22] = [
 const FAULTS: [(&str, &str, bool); 51] = [
+const FAULTS: &[(&str, &str, bool)] = &[
     ("unknown_store", "oltp.unknown_store", false),
     ("unknown_product", "oltp.unknown_product", false),
     ("unknown_sku", "oltp.unknown_sku", false),
@@ -109,6 +110,25 @@ const FAULTS: [(&str, &str, bool); 51] = [
     ("coupon_per_member_limit", "oltp.coupon_per_member_limit", true),
     ("coupon_global_limit", "oltp.coupon_global_limit", true),
     ("coupon_budget_spent", "oltp.coupon_budget_spent", true),
+    ("unknown_brand", "oltp.unknown_brand", false),
+    ("unknown_category", "oltp.unknown_category", false),
+    ("category_cycle", "oltp.category_cycle", true),
+    ("category_depth", "oltp.category_depth", true),
+    ("gln_taken", "oltp.gln_taken", true),
+    ("gtin_taken", "oltp.gtin_taken", true),
+    ("not_a_bundle", "oltp.not_a_bundle", true),
+    ("nested_bundle", "oltp.nested_bundle", true),
+    ("other_sku", "oltp.other_sku", true),
+    ("price_overlaps", "oltp.price_overlaps", true),
+    ("bundle_stock", "oltp.bundle_stock", true),
+    ("not_stocked", "oltp.not_stocked", true),
+    ("insufficient_stock", "oltp.insufficient_stock", true),
+    ("unknown_transfer", "oltp.unknown_transfer", false),
+    ("transfer_exists", "oltp.transfer_exists", true),
+    ("not_in_transfer", "oltp.not_in_transfer", true),
+    ("over_receive", "oltp.over_receive", true),
+    ("unknown_reservation", "oltp.unknown_reservation", false),
+    ("reservation_ended", "oltp.reservation_ended", true),
 ];
 
 impl OltpError {

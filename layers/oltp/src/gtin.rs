@@ -13,9 +13,27 @@ pub(crate) fn normalise(text: &str) -> Result<String, &'static str> {
     if sum.is_multiple_of(10) { Ok(padded) } else { Err("the check digit of the GTIN is wrong") }
 }
 
+/// Whether a GTIN of 14 digits is a global id. Numbers of restricted circulation mean something else in every house: GTIN-8 that start
+/// with 0 (also PLU codes with zeros in front) or 2; GTIN-12 and -13 that start with 02, 04 or 20 to 29 (weighed goods, numbers of
+/// a house), 981 to 983 or 99 (coupons).
+pub(crate) fn is_global(gtin14: &str) -> bool {
+    match gtin14.strip_prefix("000000") {
+        Some(short) => !short.starts_with(['0', '2']),
+        None => {
+            let restricted = ["02", "04", "2", "981", "982", "983", "99"];
+            gtin14.get(1..).is_some_and(|item| !restricted.iter().any(|prefix| item.starts_with(prefix)))
+        }
+    }
+}
+
+/// Checks a Global Location Number: 13 digits with the check digit of a GTIN.
+pub(crate) fn is_location(gln: &str) -> bool {
+    gln.len() == 13 && normalise(gln).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::normalise;
+    use super::{is_global, is_location, normalise};
 
     #[test]
     fn published_numbers_pass_and_mistyped_ones_do_not() {
@@ -30,5 +48,23 @@ mod tests {
         for bad in ["", "1", "12345678901", "9638507x", "٩٦٣٨٥٠٧٤"] {
             assert!(normalise(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn numbers_of_restricted_circulation_are_not_global() {
+        for good in ["6291041500213", "7300011000017", "17311310026612", "96385074", "036000291452"] {
+            assert!(is_global(&normalise(good).unwrap()), "{good}");
+        }
+        for restricted in
+            ["00000000004011", "00000020000004", "00200000000004", "02012345000008", "00412345000003", "09812345678908"]
+        {
+            assert!(!is_global(restricted), "{restricted}");
+        }
+    }
+
+    #[test]
+    fn a_location_has_thirteen_digits() {
+        assert!(is_location("4012345000009"));
+        assert!(!is_location("4012345000008") && !is_location("96385074"));
     }
 }

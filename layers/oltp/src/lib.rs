@@ -24,6 +24,7 @@ mod partition_size;
 pub mod points;
 mod pool;
 mod prepare;
+pub mod price;
 pub mod read;
 mod run;
 mod slow;
@@ -32,6 +33,7 @@ pub mod statement;
 mod status;
 mod vacuum;
 mod upkeep;
+mod stock;
 
 pub use command::{Command, Context, Done, Effect};
 pub use config::Config;

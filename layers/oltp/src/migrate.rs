@@ -29,7 +29,7 @@ const fn step(version: i32, name: &'static str, sql: &'static str) -> Migration 
 }
 
 /// All of this program.
-pub const MIGRATIONS: [Migration; 16] = [
+pub const MIGRATIONS: [Migration; 24] = [
     step(1, "schema", include_str!("../migrations/0001_schema.sql")),
     step(2, "records", include_str!("../migrations/0002_records.sql")),
     step(3, "orders", include_str!("../migrations/0003_orders.sql")),
@@ -37,54 +37,23 @@ pub const MIGRATIONS: [Migration; 16] = [
     step(5, "outcomes", include_str!("../migrations/0005_outcomes.sql")),
     step(6, "run", include_str!("../migrations/0006_run.sql")),
     step(7, "catalogue", include_str!("../migrations/0007_catalogue.sql")),
-    step(8, "inventory", include_str!("../migrations/0008_inventory.sql")),
-    step(
-        9,
-        "orders",
-        concat!(
-            include_str!("../migrations/0009_partitions.sql"),
-            include_str!("../migrations/0009_orders.sql"),
-            include_str!("../migrations/0009_returns.sql")
-        ),
-    ),
-    step(10, "points", include_str!("../migrations/0010_points.sql")),
-    step(11, "members", include_str!("../migrations/0011_members.sql")),
-    step(
-        12,
-        "coupons",
-        concat!(include_str!("../migrations/0012_coupons.sql"), include_str!("../migrations/0012_coupon_commands.sql")),
-    ),
-    step(13, "service", include_str!("../migrations/0013_service.sql")),
-    step(14, "inbox", include_str!("../migrations/0014_inbox.sql")),
-    step(15, "keys", include_str!("../migrations/0015_keys.sql")),
-    step(16, "comments", include_str!("../migrations/0016_comments.sql")),
-/// Number, name and text of each migration. A released one never changes.
-const MIGRATIONS: [(i32, &str, &str); 17] = [
-    (1, "schema", include_str!("../migrations/0001_schema.sql")),
-    (2, "records", include_str!("../migrations/0002_records.sql")),
-    (3, "orders", include_str!("../migrations/0003_orders.sql")),
-    (4, "decisions", include_str!("../migrations/0004_decisions.sql")),
-    (5, "outcomes", include_str!("../migrations/0005_outcomes.sql")),
-    (6, "run", include_str!("../migrations/0006_run.sql")),
-    (7, "catalogue", include_str!("../migrations/0007_catalogue.sql")),
-    (8, "inventory", include_str!("../migrations/0008_inventory.sql")),
-    (9, "orders", include_str!("../migrations/0009_orders.sql")),
-    (10, "points", include_str!("../migrations/0010_points.sql")),
-    (
-        11,
-        "members",
-        concat!(
-            include_str!("../migrations/0011_members.sql"),
-            include_str!("../migrations/0011_tiers.sql"),
-            include_str!("../migrations/0011_merges.sql")
-        ),
-    ),
-    (12, "coupons", include_str!("../migrations/0012_coupons.sql")),
-    (13, "service", include_str!("../migrations/0013_service.sql")),
-    (14, "inbox", include_str!("../migrations/0014_inbox.sql")),
-    (15, "keys", include_str!("../migrations/0015_keys.sql")),
-    (16, "comments", include_str!("../migrations/0016_comments.sql")),
-    (17, "points_commands", include_str!("../migrations/0017_points_commands.sql")),
+    step(8, "prices", include_str!("../migrations/0008_prices.sql")),
+    step(9, "inventory", include_str!("../migrations/0009_inventory.sql")),
+    step(10, "reservations", include_str!("../migrations/0010_reservations.sql")),
+    step(11, "partitions", include_str!("../migrations/0011_partitions.sql")),
+    step(12, "order_life", include_str!("../migrations/0012_order_life.sql")),
+    step(13, "return_life", include_str!("../migrations/0013_return_life.sql")),
+    step(14, "points", include_str!("../migrations/0014_points.sql")),
+    step(15, "members", include_str!("../migrations/0015_members.sql")),
+    step(16, "tiers", include_str!("../migrations/0016_tiers.sql")),
+    step(17, "merges", include_str!("../migrations/0017_merges.sql")),
+    step(18, "coupons", include_str!("../migrations/0018_coupons.sql")),
+    step(19, "coupon_commands", include_str!("../migrations/0019_coupon_commands.sql")),
+    step(20, "service", include_str!("../migrations/0020_service.sql")),
+    step(21, "inbox", include_str!("../migrations/0021_inbox.sql")),
+    step(22, "keys", include_str!("../migrations/0022_keys.sql")),
+    step(23, "points_commands", include_str!("../migrations/0023_points_commands.sql")),
+    step(24, "comments", include_str!("../migrations/0024_comments.sql")),
 ];
 
 /// Number of the advisory lock that two starting processes meet at: "storewid" in ASCII.

@@ -2,20 +2,24 @@
 //! below this one. Statements, checks of what is asked and the API's reference follow from the declaration.
 
 mod ask;
+mod brand;
 mod campaign;
 mod consent;
 mod coupon;
+mod category;
 mod entity;
 mod member;
 mod membership;
 mod merge;
 mod order;
 mod points;
+mod price;
 mod product;
 mod sales_return;
 mod shipment;
 mod sku;
 mod sql;
+mod stock;
 mod store;
 mod subscription;
 mod ticket;
@@ -60,6 +64,13 @@ impl Entity {
         Self::COUPON_DEFINITION,
         Self::COUPON,
         Self::COUPON_REDEMPTION,
+        Self::BRAND,
+        Self::CATEGORY,
+        Self::PRICE,
+        Self::INVENTORY_LEVEL,
+        Self::INVENTORY_MOVEMENT,
+        Self::INVENTORY_RESERVATION,
+        Self::INVENTORY_TRANSFER,
     ];
 
     /// Every statement that reading it can come to, for whoever prepares them all.

@@ -82,6 +82,13 @@ pub const SWEEP_TIERS: &str = include_str!("../sql/sweep_tiers.sql");
 /// All of them, by name.
 pub const ALL: [(&str, &str); 27] = [
 pub const ALL: [(&str, &str); 22] = [
+/// Ends reservations of stock that are over.
+pub const SWEEP_STOCK: &str = include_str!("../sql/sweep_stock.sql");
+/// What goods cost.
+pub const QUOTE_PRICES: &str = include_str!("../sql/quote_prices.sql");
+
+/// All of them, by name.
+pub const ALL: [(&str, &str); 25] = [
     ("run", RUN),
     ("position", POSITION),
     ("api_key_create", API_KEY_CREATE),
@@ -115,4 +122,6 @@ pub const ALL: [(&str, &str); 22] = [
     ("sweep_tiers", SWEEP_TIERS),
     ("points_liability", POINTS_LIABILITY),
     ("sweep_points", SWEEP_POINTS),
+    ("sweep_stock", SWEEP_STOCK),
+    ("quote_prices", QUOTE_PRICES),
 ];

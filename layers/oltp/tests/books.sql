@@ -207,3 +207,98 @@ union all
 select 'batch ' || b.batch_id || ' has not as many codes as it says'
 from crm.coupon_batch b left join crm.coupon k using (batch_id) left join crm.coupon_code s using (coupon_id)
 group by b.batch_id having count(s.*) <> b.codes
+select 'level ' || v.level_id || ' has ' || v.on_hand || ', its movements say ' || coalesce(m.quantity, 0)
+from crm.inventory_level v
+left join (select store_id, sku_id, sum(quantity) as quantity from crm.inventory_movement group by 1, 2) m using (store_id, sku_id)
+where v.on_hand <> coalesce(m.quantity, 0)
+union all
+select 'movement ' || m.movement_id || ' is of no level'
+from crm.inventory_movement m left join crm.inventory_level v using (store_id, sku_id) where v.level_id is null
+union all
+select 'level ' || v.level_id || ' has ' || v.reserved || ' reserved, the reservations say ' || coalesce(r.quantity, 0)
+from crm.inventory_level v
+left join (select level_id, sum(quantity) as quantity from crm.inventory_reservation where status = 'active' group by 1) r using (level_id)
+where v.reserved <> coalesce(r.quantity, 0)
+union all
+select 'level ' || v.level_id || ' has ' || v.in_transit || ' on the way, the transfers say ' || coalesce(t.quantity, 0)
+from crm.inventory_level v
+left join (
+    select t.to_store_id as store_id, l.sku_id, sum(l.shipped - l.received - l.lost) as quantity
+    from crm.inventory_transfer t join crm.inventory_transfer_line l using (transfer_id) group by 1, 2) t using (store_id, sku_id)
+where v.in_transit <> coalesce(t.quantity, 0)
+union all
+select 'level ' || level_id || ' is oversold by ' || oversold from crm.inventory_level where oversold <> greatest(reserved - on_hand, 0)
+union all
+select 'transfer ' || t.transfer_no || ' moved something else than it says'
+from crm.inventory_transfer t join crm.inventory_transfer_line l using (transfer_id)
+left join (
+    select transfer_id, sku_id, sum(quantity) filter (where type = 'transfer_out') as gone, sum(quantity) filter (where type = 'transfer_in') as come
+    from crm.inventory_movement where transfer_id is not null group by 1, 2) m using (transfer_id, sku_id)
+where (-m.gone, coalesce(m.come, 0)) is distinct from (l.shipped, l.received)
+union all
+select 'transfer ' || t.transfer_no || ' is ' || t.status
+from crm.inventory_transfer t join crm.inventory_transfer_line l using (transfer_id)
+group by t.transfer_id having (t.status = 'received') <> bool_and(l.shipped = l.received + l.lost)
+union all
+-- What left for an order is what it sold of SKUs that were tracked in its store by then, or were reserved elsewhere for it.
+select 'order ' || o.order_no || ' took ' || coalesce(-m.quantity, 0) || ' of ' || u.sku_code || ' out of stock'
+from crm.sales_order o
+cross join crm.sku u
+left join (
+    select l.order_id, coalesce(c.component_sku_id, l.sku_id) as sku_id, sum(l.quantity * coalesce(c.quantity, 1)) as quantity
+    from crm.order_line l join crm.sales_order o using (order_id)
+    left join crm.bundle_component c on c.bundle_sku_id = l.sku_id and o.created_at >= c.since and (o.created_at < c.until) is not false
+    where not l.voided group by 1, 2) l on (l.order_id, l.sku_id) = (o.order_id, u.sku_id)
+left join (
+    select r.order_source, r.order_no, r.sku_id, sum(r.quantity) as quantity from crm.inventory_reservation r where r.status = 'captured'
+    group by 1, 2, 3) r on (r.order_source, r.order_no, r.sku_id) = (o.source, o.order_no, u.sku_id)
+left join (
+    select order_id, sku_id, sum(quantity) as quantity from (
+        select order_id, sku_id, quantity from crm.inventory_movement where type = 'sale' and order_id is not null
+        union all
+        select o.order_id, m.sku_id, m.quantity
+        from crm.inventory_reservation r
+        join crm.sales_order o on (o.source, o.order_no) = (r.order_source, r.order_no) and o.status <> 'pending'
+        join crm.inventory_movement m on (m.reservation_id, m.sku_id) = (r.reservation_id, r.sku_id)) x
+    group by 1, 2) m on (m.order_id, m.sku_id) = (o.order_id, u.sku_id)
+left join crm.inventory_level v on (v.store_id, v.sku_id) = (o.store_id, u.sku_id) and v.created_at <= o.created_at
+where coalesce(-m.quantity, 0) <> case when o.status in ('pending', 'cancelled') then 0
+    when v.level_id is not null then round(coalesce(l.quantity, 0), 4)
+    else round(least(coalesce(l.quantity, 0), coalesce(r.quantity, 0)), 4) end
+union all
+select 'return ' || r.return_no || ' brought ' || coalesce(m.quantity, 0) || ' of ' || u.sku_code || ' into stock'
+from crm.sales_return r
+left join crm.sales_order o using (order_id)
+cross join crm.sku u
+left join (
+    select b.return_id, coalesce(c.component_sku_id, b.sku_id) as sku_id, sum(round(b.quantity * coalesce(c.quantity, 1), 4)) as quantity
+    from crm.return_line b join crm.sales_return r using (return_id) left join crm.sales_order o using (order_id)
+    left join crm.bundle_component c on c.bundle_sku_id = b.sku_id and coalesce(o.created_at, r.created_at) >= c.since
+        and (coalesce(o.created_at, r.created_at) < c.until) is not false
+    where b.restock group by 1, 2) l on (l.return_id, l.sku_id) = (r.return_id, u.sku_id)
+left join (
+    select return_id, sku_id, sum(quantity) as quantity from crm.inventory_movement where type = 'return' group by 1, 2) m
+    on (m.return_id, m.sku_id) = (r.return_id, u.sku_id)
+left join crm.inventory_level v
+    on (v.store_id, v.sku_id) = (coalesce(r.store_id, o.store_id), u.sku_id) and v.created_at <= r.created_at
+where coalesce(m.quantity, 0) <> case when v.level_id is null or r.status <> 'completed' or o.status in ('pending', 'cancelled') then 0
+    else coalesce(l.quantity, 0) end
+union all
+select 'category ' || c.category_code || ' is not where its parent is'
+from crm.category c left join crm.category p on p.category_id = c.parent_id
+where c.path <> coalesce(p.path, '{}') || c.category_code
+union all
+select 'product ' || p.product_code || ' does not show the names of its brand and category'
+from crm.product p
+left join crm.brand b using (brand_id)
+left join crm.category c using (category_id)
+left join crm.category r on r.category_code = c.path[1]
+where (p.brand, p.category, p.department) is distinct from
+    (coalesce(b.name, p.brand), coalesce(c.name, p.category), coalesce(r.name, p.department))
+union all
+select 'sku ' || s.sku_code || ' is known by a GTIN that it does not have'
+from crm.sku s left join crm.sku_gtin g on (g.sku_id, g.gtin14) = (s.sku_id, s.gtin14) where s.gtin14 is not null and g.sku_id is null
+union all
+select 'price ' || a.price_code || ' overlaps ' || b.price_code
+from crm.price a join crm.price b on (a.sku_id, a.scope, a.type, a.currency, a.priority) = (b.sku_id, b.scope, b.type, b.currency, b.priority)
+    and a.price_code < b.price_code and a.valid && b.valid and not a.withdrawn and not b.withdrawn

@@ -387,3 +387,75 @@ select crm.move_coupons(a.member_id, b.member_id, '00000000-0000-0000-0000-00000
 from crm.member a cross join crm.member b where (a.member_no, b.member_no) = ('m1', 'm2');
 
 select crm.unmove_coupons('00000000-0000-0000-0000-0000000000e9');
+select crm.do_brand('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000e1", "b": {"brand_code": "b", "name": "B"}}]'),
+    crm.do_brand('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000e1", "b": {"brand_code": "b", "name": "C"}}]');
+
+select crm.do_category('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000e2", "b": {"category_code": "r", "name": "R"}},
+    {"i": 1, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000e3", "b": {"category_code": "l", "name": "L", "parent_code": "r"}},
+    {"i": 2, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000e4", "b": {"category_code": "r", "name": "R", "parent_code": "l"}},
+    {"i": 3, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000e5", "b": {"category_code": "l", "name": "M"}}]');
+
+select crm.name_products(array(select brand_id from crm.brand), array(select category_id from crm.category));
+
+select crm.put_gtins('[{"sku_code": "a", "gtins": [{"gtin14": "00000096385074", "is_global": true}]}, {"sku_code": "none"}]'), crm.put_gtins('[{"sku_code": "a"}]');
+
+select crm.business_day(s, now()), crm.store_open(s, now()), crm.put_calendar(s.store_id,
+    '[{"weekday": 1, "opens": "09:00", "closes": "20:00"}]', '[{"day": "2026-12-25", "name": "Christmas"}]')
+from crm.store s where s.store_code = 's1';
+
+select crm.do_bundle('[{"i": 0, "c": {"actor": "t"}, "b": {"sku_code": "e", "components": [{"sku_code": "a", "quantity": 2}]}},
+    {"i": 1, "c": {"actor": "t"}, "b": {"sku_code": "d", "components": [{"sku_code": "e", "quantity": 2}]}},
+    {"i": 2, "c": {"actor": "t"}, "b": {"sku_code": "none", "components": []}}]');
+
+select crm.do_price('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000e6", "b": {"price_code": "p", "sku_code": "a",
+    "amount_minor": 100, "currency": "USD", "valid_from": "2026-01-01T00:00:00Z"}}]');
+
+select (crm.price_at(sku_id, null, null, now(), 'USD')).amount_minor from crm.sku where sku_code = 'a';
+
+select crm.quote_prices('{a,none}', 's1', 'pos', now(), 'USD');
+
+select crm.do_stock_move('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000f1", "b": {"type": "receipt", "store_code": "s1",
+    "lines": [{"sku_code": "a", "quantity": 10}]}}]');
+
+select crm.do_inventory_level('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000f2", "b": {"store_code": "s1", "sku_code": "b",
+    "on_hand": 5, "source_version": 1}}]');
+
+select crm.do_stock_transfer('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000f3", "b": {"transfer_no": "t", "from_store_code": "s1",
+    "to_store_code": "x", "lines": [{"sku_code": "a", "quantity": 2}]}}]');
+
+select crm.do_stock_transfer_receive('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000f4", "b": {"transfer_no": "t"}}]');
+
+select crm.do_stock_reserve('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000f5", "b": {"store_code": "s1", "ttl_s": 900,
+    "lines": [{"sku_code": "e", "quantity": 1}]}},
+    {"i": 1, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000f6", "b": {"store_code": "s1", "ttl_s": 900,
+    "lines": [{"sku_code": "b", "quantity": 1}]}}]');
+
+select crm.do_stock_capture('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000f7", "b": {"reservation_id":
+    "00000000-0000-0000-0000-0000000000f5"}}]');
+
+select crm.do_stock_release('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000f8", "b": {"reservation_id":
+    "00000000-0000-0000-0000-0000000000f6"}}]');
+
+select crm.end_stock_reservations('[{"i": 0, "c": {"actor": "t"}, "id": "00000000-0000-0000-0000-0000000000f9", "b": {"reservation_id":
+    "00000000-0000-0000-0000-0000000000f0"}}]', 'released');
+
+select crm.reservation_status('00000000-0000-0000-0000-0000000000f5', now());
+
+select crm.lock_reserved('{00000000-0000-0000-0000-0000000000f5}');
+
+select crm.end_reservations('{00000000-0000-0000-0000-0000000000f5}', 'released');
+
+select crm.expire_reservations(array(select level_id from crm.inventory_level), now()), crm.sweep_stock(now(), 10);
+
+select crm.uncovered(a), crm.uncovered_fault(0, 0, 1)
+from unnest(crm.ask_stock('[{"i": 0, "c": {}, "id": "00000000-0000-0000-0000-0000000000f0", "b": {"store_code": "s1",
+    "lines": [{"sku_code": "a", "quantity": 1}]}}]', true)) a;
+
+select crm.lock_levels(array[store_id], array[sku_id], array[false]), crm.tell_levels(store_id, array[sku_id]) from crm.inventory_level;
+
+select crm.post_movements(array[(null, store_id, sku_id, 'adjustment', 1, gen_random_uuid(), null, null, null, null, false, null, null,
+    now())::crm.inventory_movement]) from crm.inventory_level;
+
+select crm.move_stock_of_orders(array(select order_id from crm.sales_order));
+
+select crm.move_stock(array(select order_id from crm.sales_order), array(select return_id from crm.sales_return));

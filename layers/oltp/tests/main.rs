@@ -21,6 +21,7 @@ macro_rules! on_both {
 pub(crate) use on_both;
 
 mod batches;
+mod catalogue;
 mod commands;
 mod coupon_histories;
 mod coupons;
@@ -37,6 +38,7 @@ mod partition_sizes;
 mod partitions;
 mod points;
 mod points_histories;
+mod prices;
 mod reads;
 mod returns;
 mod service;
@@ -44,4 +46,6 @@ mod shop;
 mod statements;
 mod status;
 mod tiers;
+mod stock;
+mod stock_histories;
 mod trouble;

@@ -1,6 +1,6 @@
 //! Uses of coupons: validated against a cart, reserved for a checkout, redeemed, let go, taken back.
 
-use super::member::IdentityValue;
+use super::identity::IdentityValue;
 use super::order::LINES_MAX;
 use super::{Asked, Written, write};
 use crate::check::{

@@ -116,7 +116,7 @@ pub struct PutOrder {
     /// The visitor who placed it on the web.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anonymous_id: Option<String>,
-    /// Business day, `YYYY-MM-DD`; the day of `placed_at` in the store's time zone when absent.
+    /// Business day, `YYYY-MM-DD`; the store's own at `placed_at` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = "date")]
     pub business_date: Option<jiff::civil::Date>,

@@ -1,6 +1,6 @@
 //! Points that move for other reasons than an order: earned, spent, adjusted, given to another member.
 
-use super::member::IdentityValue;
+use super::identity::IdentityValue;
 use super::{Asked, Written, write};
 use crate::check::{CODE_MAX, Checked, TEXT_MAX, far, optional, text};
 use crate::error::OltpError;

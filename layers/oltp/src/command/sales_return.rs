@@ -102,7 +102,7 @@ pub struct PutReturn {
     /// When.
     #[schema(value_type = String, format = "date-time")]
     pub returned_at: Timestamp,
-    /// Business day; the day of `returned_at` in the store's time zone when absent.
+    /// Business day; the store's own at `returned_at` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = "date")]
     pub business_date: Option<jiff::civil::Date>,

@@ -204,6 +204,15 @@ impl Filter {
             (select s.store_id from crm.store s where s.store_code = {}))",
     };
 
+    /// For all that is about a SKU, by the column `sku_id`.
+    pub(crate) const SKU: Self = Self {
+        name: "sku",
+        about: "The SKU: our id or your code",
+        takes: Takes::Code,
+        sql: "t.sku_id = coalesce((select k.sku_id from crm.sku k where k.sku_id = {id}),
+            (select k.sku_id from crm.sku k where k.sku_code = {}))",
+    };
+
     /// A status, by the column `status`.
     pub(crate) const fn status(statuses: &'static [&'static str]) -> Self {
         Self { name: "status", about: "Status", takes: Takes::OneOf(statuses), sql: "t.status = {}" }

@@ -10,6 +10,10 @@ impl Entity {
         table: "crm.product",
         id: Column::uuid("product_id"),
         key: Key::Code("product_code"),
+        shows: &[
+            ("brand_code", "(select b.brand_code from crm.brand b where b.brand_id = t.brand_id)"),
+            ("category_code", "(select c.category_code from crm.category c where c.category_id = t.category_id)"),
+        ],
         filters: &[
             Filter::UPDATED_SINCE,
             Filter::status(PRODUCT_STATUSES),

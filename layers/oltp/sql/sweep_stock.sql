@@ -1,0 +1,1 @@
+select crm.sweep_stock($1, $2)
