@@ -14,6 +14,7 @@ $$;
 create function crm.after_orders(orders uuid[]) returns void
 language plpgsql as $$
 begin
+    perform crm.settle_coupons(orders);
     perform crm.move_stock_of_orders(orders);
     perform crm.post_points(orders);
     perform crm.follow_owners(orders);

@@ -42,8 +42,6 @@ pub enum OltpError {
 }
 
 /// Faults that the SQL functions answer, with the code that callers see. Conflicts are with other records.
-const FAULTS: [(&str, &str, bool); 22] = [
-const FAULTS: [(&str, &str, bool); 51] = [
 const FAULTS: &[(&str, &str, bool)] = &[
     ("unknown_store", "oltp.unknown_store", false),
     ("unknown_product", "oltp.unknown_product", false),
@@ -72,12 +70,10 @@ const FAULTS: &[(&str, &str, bool)] = &[
     ("unknown_entry", "oltp.unknown_entry", false),
     ("too_early", "oltp.too_early", false),
     ("same_member", "oltp.same_member", false),
-    ("over_refund", "oltp.over_refund", true),
     ("insufficient_points", "oltp.insufficient_points", true),
     ("reservation_over", "oltp.reservation_over", true),
     ("transfer_limit", "oltp.transfer_limit", true),
     ("unknown_coupon_definition", "oltp.unknown_coupon_definition", false),
-    ("unknown_reservation", "oltp.unknown_reservation", false),
     ("unknown_redemption", "oltp.unknown_redemption", false),
     ("coupon_definition_ended", "oltp.coupon_definition_ended", true),
     ("coupon_definition_issued", "oltp.coupon_definition_issued", true),
@@ -127,7 +123,6 @@ const FAULTS: &[(&str, &str, bool)] = &[
     ("transfer_exists", "oltp.transfer_exists", true),
     ("not_in_transfer", "oltp.not_in_transfer", true),
     ("over_receive", "oltp.over_receive", true),
-    ("unknown_reservation", "oltp.unknown_reservation", false),
     ("reservation_ended", "oltp.reservation_ended", true),
 ];
 

@@ -31,9 +31,9 @@ mod slow;
 mod snapshot;
 pub mod statement;
 mod status;
-mod vacuum;
-mod upkeep;
 mod stock;
+mod upkeep;
+mod vacuum;
 
 pub use command::{Command, Context, Done, Effect};
 pub use config::Config;

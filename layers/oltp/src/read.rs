@@ -4,9 +4,9 @@
 mod ask;
 mod brand;
 mod campaign;
+mod category;
 mod consent;
 mod coupon;
-mod category;
 mod entity;
 mod member;
 mod membership;

@@ -45,7 +45,7 @@ mod service;
 mod shop;
 mod statements;
 mod status;
-mod tiers;
 mod stock;
 mod stock_histories;
+mod tiers;
 mod trouble;
