@@ -29,11 +29,6 @@ group by r.return_id having (r.units, r.net_minor, r.tax_minor) is distinct from
 union all
 select 'order ' || o.order_no || ' has ' || coalesce(l.points, 0) || ' points'
 from crm.sales_order o
-left join (select order_id, member_id, sum(points) as points from crm.points_ledger where member_id is not null group by 1, 2) l
-    using (order_id, member_id)
-left join (select order_id, sum(net_minor) as net from crm.sales_return where status = 'completed' group by 1) r using (order_id)
-where coalesce(l.points, 0) <> case when o.member_id is not null and o.status in ('paid', 'partially_fulfilled', 'fulfilled', 'returned')
-    then floor(greatest(o.net_minor - coalesce(r.net, 0), 0) / 100) else 0 end
 left join (
     select order_id, crm.owner_of(member_id) as member_id, sum(points) as points
     from crm.points_ledger where member_id is not null group by 1, 2) l
@@ -42,7 +37,7 @@ left join (select order_id, sum(net_minor) as net from crm.sales_return where st
 cross join lateral (
     select * from crm.points_program p
     where p.program_code = 'default' and p.valid_from <= least(o.placed_at, o.created_at) order by p.valid_from desc limit 1) p
-where coalesce(l.points, 0) <> case when o.member_id is not null and o.status in ('paid', 'partially_fulfilled', 'fulfilled')
+where coalesce(l.points, 0) <> case when o.member_id is not null and o.status in ('paid', 'partially_fulfilled', 'fulfilled', 'returned')
     then floor(greatest(o.net_minor - coalesce(r.net, 0), 0) * p.earn_points / (p.earn_units * 100)) else 0 end
 union all
 select 'points of order ' || l.order_id || ' stay with a former owner'
@@ -176,6 +171,7 @@ from crm.member m
 where m.status = 'erased' and (m.attributes <> '{}'
     or exists (select from crm.member_identity i where i.member_id = m.member_id)
     or exists (select from crm.sales_order o where o.member_id = m.member_id and coalesce(o.contact, o.anonymous_id) is not null))
+union all
 select 'coupon ' || k.coupon_id || ' counts ' || k.uses || ' + ' || k.reserved || ' uses, there are ' || count(r.*)
 from crm.coupon k left join crm.coupon_redemption r on r.coupon_id = k.coupon_id and r.status in ('reserved', 'redeemed')
 where k.uses_max is not null
@@ -207,6 +203,7 @@ union all
 select 'batch ' || b.batch_id || ' has not as many codes as it says'
 from crm.coupon_batch b left join crm.coupon k using (batch_id) left join crm.coupon_code s using (coupon_id)
 group by b.batch_id having count(s.*) <> b.codes
+union all
 select 'level ' || v.level_id || ' has ' || v.on_hand || ', its movements say ' || coalesce(m.quantity, 0)
 from crm.inventory_level v
 left join (select store_id, sku_id, sum(quantity) as quantity from crm.inventory_movement group by 1, 2) m using (store_id, sku_id)
