@@ -9,4 +9,5 @@ mod import;
 mod journey;
 mod mutation;
 mod program;
+mod schema;
 mod tidy;

@@ -39,11 +39,12 @@ pub struct Placement {
 }
 
 /// Tables that make profiles.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "members",
     "member_identities",
     "consents",
     "points_accounts",
+    "coupons",
     "orders",
     "recommendations",
     "identities",
@@ -133,7 +134,9 @@ fn writes(rows: &Rows<'_>) -> Pairs {
             let Some(person) = member() else { return puts };
             let (number, id) = (rows.text("member_no").unwrap_or_default(), rows.text("member_id").unwrap_or_default());
             put(document(&person, "member", &[]), &rows.picked(&MEMBER));
-            put(index("member_no", &number, &id), &Json::from(person));
+            // The number of a member that was merged into another leads there.
+            let owner = rows.text("merged_into_member_id").map_or(person, |owner| format!("m:{owner}"));
+            put(index("member_no", &number, &id), &Json::from(owner));
         }
         "member_identities" => {
             let (Some(person), Some(id)) = (member(), rows.text("identity_id")) else { return puts };
@@ -151,6 +154,10 @@ fn writes(rows: &Rows<'_>) -> Pairs {
         "points_accounts" => {
             let (Some(person), Some(id)) = (member(), rows.text("account_id")) else { return puts };
             put(document(&person, "points", &[&id]), &rows.picked(&["kind", "balance", "updated_at"]));
+        }
+        "coupons" => {
+            let (Some(person), Some(id)) = (member(), rows.text("coupon_id")) else { return puts };
+            put(document(&person, "coupon", &[&rows.latest_first("issued_at"), &id]), &rows.picked(&COUPON));
         }
         "orders" => {
             let Some(place) = place_of_order(rows, member()) else { return puts };
@@ -197,11 +204,14 @@ fn place_of_order(rows: &Rows<'_>, member: Option<String>) -> Option<Vec<u8>> {
     Some(guest_order(&trace, &[&when, &id]))
 }
 
-const MEMBER: [&str; 11] = [
+const MEMBER: [&str; 14] = [
     "member_id",
     "member_no",
     "status",
     "tier_code",
+    "tier_valid_to",
+    "merged_into_member_id",
+    "erased_at",
     "enrolled_at",
     "enrol_channel",
     "home_store_id",
@@ -223,6 +233,8 @@ const ORDER: [&str; 11] = [
     "total_minor",
     "currency",
 ];
+const COUPON: [&str; 8] =
+    ["coupon_id", "definition_id", "code_hint", "status", "uses", "uses_max", "issued_at", "expires_at"];
 const DECISION: [&str; 6] = ["recommendation_id", "intent_id", "playbook", "channel", "status", "recommended_at"];
 
 /// Key of a document: person, part, and what tells it from others of the part.

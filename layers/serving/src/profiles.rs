@@ -219,14 +219,23 @@ fn compose(view: &dyn ProfileView, person: &str) -> Result<Option<Json>, Serving
     let points = many("points", MANY)?;
     let traces = many("trace", MANY)?;
     // What can be spent; what waits, is reserved or owed has accounts of its own.
-    let spendable = points.iter().filter(|account| account.get("kind").and_then(Json::as_str) == Some("member"));
-    let balance: i64 = spendable.filter_map(|account| account.get("balance").and_then(Json::as_i64)).sum();
+    let balance = |kind: &str| {
+        if points.is_empty() {
+            return Json::Null;
+        }
+        let accounts = points.iter().filter(|account| account.get("kind").and_then(Json::as_str) == Some(kind));
+        Json::from(accounts.filter_map(|account| account.get("balance").and_then(Json::as_i64)).sum::<i64>())
+    };
     Ok(Some(json!({
         "person": person,
         "member": one("member")?,
         "identities": many("identity", MANY)?,
         "consents": many("consent", MANY)?,
-        "points_balance": if points.is_empty() { Json::Null } else { Json::from(balance) },
+        "points_balance": balance("member"),
+        "points_pending": balance("pending"),
+        "points_reserved": balance("reserved"),
+        "points_owed": balance("owed"),
+        "coupons": many("coupon", RECENT)?,
         "features": features.remove("features").unwrap_or_else(|| json!({})),
         "features_as_of": features.remove("as_of"),
         "tags": tags.remove("tags").unwrap_or_else(|| json!([])),

@@ -30,3 +30,8 @@ mirror! { AUDIT_LOG: "audit_log" of "audit_log" by 1 {
     audit_id: Int, at: Timestamp, actor: Text, action: Text, entity: Text, entity_id: Text, reason: Text,
     request_id: Text
 } }
+
+mirror! { APPROVALS: "approvals" of "approval" by 1 {
+    approval_id: Uuid, recommendation_id: Uuid, member_id: Uuid, verdict: Text, decided_by: Text, reason: Text,
+    at: Timestamp
+} }

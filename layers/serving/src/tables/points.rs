@@ -12,9 +12,9 @@ mirror! { POINTS_LEDGER: "points_ledger" of "points_ledger" by 2 {
 } }
 
 mirror! { POINTS_PROGRAMS: "points_programs" of "points_program" by 1 {
-    program_id: Uuid, program_code: Text, valid_from: Timestamp, earn_points: Int, earn_units: Int, pending_days: Int,
-    expiry_days: Int, transfer_points_max: Int, transfer_day_points_max: Int, row_version: Int, created_at: Timestamp,
-    updated_at: Timestamp
+    program_id: Uuid, program_code: Text, valid_from: Timestamp, earn_points: Int, earn_units: Int,
+    pending_days: Int, expiry_days: Int, transfer_points_max: Int, transfer_day_points_max: Int, row_version: Int,
+    created_at: Timestamp, updated_at: Timestamp
 } }
 
 mirror! { POINTS_LOTS: "points_lots" of "points_lot" by 1 {
@@ -27,6 +27,6 @@ mirror! { POINTS_LOT_USES: "points_lot_uses" of "points_lot_use" by 1 {
 } }
 
 mirror! { POINTS_RESERVATIONS: "points_reservations" of "points_reservation" by 1 {
-    reservation_id: Uuid, member_id: Uuid, points: Int, captured: Int, status: Text, expires_at: Timestamp, reference: Text,
-    row_version: Int, created_at: Timestamp, updated_at: Timestamp
+    reservation_id: Uuid, member_id: Uuid, points: Int, captured: Int, status: Text, expires_at: Timestamp,
+    reference: Text, row_version: Int, created_at: Timestamp, updated_at: Timestamp
 } }
