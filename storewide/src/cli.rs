@@ -318,6 +318,14 @@ pub enum BenchName {
     Freshness,
     /// Orders a second
     Orders,
+    /// Codes tried and redeemed, 500 a second; a hundred thousand issued
+    Coupons,
+    /// Points earned and burned, 500 a second
+    Points,
+    /// Members found by phone, 1,000 a second among a million
+    Lookup,
+    /// Order lines a second through /api/v1/batch
+    Batch,
     /// Questions to the serving layer
     Query,
     /// Empty directory to all layers ready, and restart

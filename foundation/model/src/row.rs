@@ -74,8 +74,8 @@ pub struct SalesOrder {
 pub struct SalesReturn {
     /// Key.
     pub return_id: Uuid,
-    /// The order that the goods came from.
-    pub order_id: Uuid,
+    /// The order that the goods came from; none where there was no receipt.
+    pub order_id: Option<Uuid>,
     /// Who returned, if a member.
     pub member_id: Option<Uuid>,
     /// Status: requested, completed, rejected.

@@ -1,1 +1,1 @@
-select crm.sweep_points(now(), $1::int)
+select crm.sweep_points($1::timestamptz, $2::int)::int

@@ -1,1 +1,1 @@
-select crm.sweep_stock($1, $2)
+select crm.sweep_stock($1::timestamptz, $2::int)::int

@@ -1,1 +1,1 @@
-select crm.sweep_tiers($1::text::timestamptz, $2::int)
+select crm.sweep_tiers($1::timestamptz, $2::int)::int

@@ -4,7 +4,6 @@ use crate::command::LookupMember;
 use crate::error::OltpError;
 use crate::pool::Oltp;
 use crate::statement;
-use model::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -56,17 +55,6 @@ impl Oltp {
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] = [&uuid, &id, &section, &after, &EXPORT_ROWS];
         let rows = self.read(statement::EXPORT_SECTION, &parameters, true, true).await?;
         Ok(rows.first().map(|row| row.get(0)))
-    }
-
-    /// Places members anew, `limit` at most, whose tier has come to its end by `now`; gives how many changed. Whoever calls it until that
-    /// is less than the limit, once in a while, keeps tiers true. Members in use are left for the next time.
-    ///
-    /// # Errors
-    /// [`OltpError::Unavailable`] when the server does not answer.
-    pub async fn sweep_tiers(&self, now: Timestamp, limit: u32) -> Result<u32, OltpError> {
-        let limit = i32::try_from(limit).unwrap_or(i32::MAX);
-        let rows = self.query(statement::SWEEP_TIERS, &[&now.to_string(), &limit]).await?;
-        Ok(rows.first().map_or(0, |row| u32::try_from(row.get::<_, i32>(0)).unwrap_or(0)))
     }
 }
 

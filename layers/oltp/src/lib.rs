@@ -31,7 +31,6 @@ mod slow;
 mod snapshot;
 pub mod statement;
 mod status;
-mod stock;
 mod upkeep;
 mod vacuum;
 
@@ -46,4 +45,5 @@ pub use pool::{Client, Oltp, PoolStatus};
 pub use read::{Ask, Entity, Page};
 pub use slow::SlowStatement;
 pub use status::{Limits, Status};
+pub use upkeep::Due;
 pub use vacuum::TableHealth;

@@ -77,6 +77,8 @@ statements! {
     EXPORT_SECTION = "export_section";
     /// Places members anew whose tier has come to its end.
     SWEEP_TIERS = "sweep_tiers";
+    /// Ends coupons and reservations of codes that are over.
+    SWEEP_COUPONS = "sweep_coupons";
     /// Ends reservations of stock that are over.
     SWEEP_STOCK = "sweep_stock";
     /// What goods cost.

@@ -268,8 +268,8 @@ async fn a_promise_ends_on_time(version: Version) {
     );
     shop.check_books().await;
     let now = jiff::Timestamp::now();
-    assert_eq!(shop.sweep_stock(now, 100).await.unwrap(), 1);
-    assert_eq!(shop.sweep_stock(now, 100).await.unwrap(), 0);
+    assert_eq!(shop.sweep(oltp::Due::Stock, now, 100).await.unwrap(), 1);
+    assert_eq!(shop.sweep(oltp::Due::Stock, now, 100).await.unwrap(), 0);
     assert_eq!((level(&shop, "s1", "a").await, level(&shop, "s1", "b").await), ("10 10 0 0".into(), "10 0 0 0".into()));
     assert_eq!(act(&shop, release(first.id)).await.unwrap().effect, Effect::Unchanged);
     shop.check_books().await;

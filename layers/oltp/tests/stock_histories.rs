@@ -110,7 +110,7 @@ async fn one_connection(shop: Oltp, seed: u64, task: u64, facts: bool) -> usize 
     let mut done = 0;
     for _ in 0..STEPS {
         if random.random_bool(0.1) {
-            shop.sweep_stock(jiff::Timestamp::now(), 10).await.unwrap();
+            shop.sweep(oltp::Due::Stock, jiff::Timestamp::now(), 10).await.unwrap();
             continue;
         }
         if facts && random.random_bool(0.1) {
@@ -159,7 +159,7 @@ async fn history(version: Version, seed: u64, facts: bool) {
     }
     // Nothing stays promised for ever.
     let later = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(60);
-    shop.sweep_stock(later, 1000).await.unwrap();
+    shop.sweep(oltp::Due::Stock, later, 1000).await.unwrap();
     let held = "select count(*) from crm.inventory_level where reserved <> 0";
     assert_eq!(shop.value::<i64>(held).await, 0, "seed {seed}: a reservation leaks");
     shop.check_books().await;

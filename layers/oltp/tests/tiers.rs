@@ -86,13 +86,13 @@ async fn orders_lift_at_once_and_only_time_lowers(version: Version) {
     shop.done(Command::Return(giving_back("r1", "3", &[(1, "1")]))).await;
     assert_eq!((shop.tier_now().await.as_deref(), shop.tier_ends().await), (Some("gold"), 80));
     let now = Timestamp::now();
-    assert_eq!(shop.sweep_tiers(now + days(79), 10).await.unwrap(), 0);
+    assert_eq!(shop.sweep(oltp::Due::Tiers, now + days(79), 10).await.unwrap(), 0);
     // Then the money that stayed counts: from yesterday on there is enough for silver.
-    assert_eq!(shop.sweep_tiers(now + days(81), 10).await.unwrap(), 1);
+    assert_eq!(shop.sweep(oltp::Due::Tiers, now + days(81), 10).await.unwrap(), 1);
     assert_eq!((shop.tier_now().await.as_deref(), shop.tier_ends().await), (Some("silver"), 100 - 1 + 10));
-    assert_eq!(shop.sweep_tiers(now + days(111), 10).await.unwrap(), 1);
+    assert_eq!(shop.sweep(oltp::Due::Tiers, now + days(111), 10).await.unwrap(), 1);
     assert_eq!(shop.tier_now().await, None);
-    assert_eq!(shop.sweep_tiers(now + days(9999), 10).await.unwrap(), 0);
+    assert_eq!(shop.sweep(oltp::Due::Tiers, now + days(9999), 10).await.unwrap(), 0);
     assert_eq!(shop.tier_history().await, "->silver reached, silver>gold reached, gold>silver lapsed, silver>- lapsed");
     shop.check_books().await;
 }
@@ -159,8 +159,8 @@ async fn a_tier_from_outside_holds_for_its_time(version: Version) {
     assert_eq!(shop.tier_now().await.as_deref(), Some("gold"));
     // Whoever repeats what we say does not say it.
     shop.done(Command::Member(PutMember { tier_code: Some("gold".to_owned()), ..member("m1") })).await;
-    assert_eq!(shop.sweep_tiers(now + days(4), 10).await.unwrap(), 0);
-    assert_eq!(shop.sweep_tiers(now + days(6), 10).await.unwrap(), 1);
+    assert_eq!(shop.sweep(oltp::Due::Tiers, now + days(4), 10).await.unwrap(), 0);
+    assert_eq!(shop.sweep(oltp::Due::Tiers, now + days(6), 10).await.unwrap(), 1);
     assert_eq!(shop.tier_now().await.as_deref(), Some("silver"));
     shop.act(set(Some("gold"), None)).await;
     let back = shop.act(set(None, None)).await;

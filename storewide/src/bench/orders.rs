@@ -1,61 +1,23 @@
-//! Orders of three lines, a payment and points at eight connections, beside the bare SQL function under pgbench.
+//! Orders of three lines, a payment, points and stock at eight connections, beside the bare SQL function under pgbench.
 
 use super::figure::{Figure, percentile};
-use super::load::Scratch;
+use super::shop::{MEMBERS, Shop};
 use anyhow::{Context as _, Result, ensure};
-use engine_postgres::{Cluster, Settings};
-use model::{Decimal, Layer, Tokeniser};
-use oltp::command::{OrderLineValue, PaymentValue, PutMember, PutOrder, PutProduct, PutSku, PutStore};
+use model::Decimal;
+use oltp::command::{OrderLineValue, PaymentValue, PutOrder};
 use oltp::{Command, Context, Oltp};
-use runtime::Telemetry;
 use std::time::{Duration, Instant};
 
 const CONNECTIONS: usize = 8;
-const MEMBERS: usize = 1_000;
-const DATABASE: &str = "bench";
 
 pub async fn run(time: Duration) -> Result<Vec<Figure>> {
-    let scratch = Scratch::new("orders")?;
-    let cluster = Cluster::start(Settings::new(scratch.path().join("postgres"))).await?;
-    cluster.create_database(DATABASE).await?;
-    let mut config = cluster.config();
-    config.dbname(DATABASE);
-    let meter = Telemetry::default().meter(Layer::Oltp);
-    let oltp = Oltp::new(&oltp::Config::default(), config, Tokeniser::new(b"bench"), meter)?;
-    oltp.migrate().await?;
-    stock(&oltp).await?;
-    let (orders, mut times) = load(&oltp, time).await?;
+    let shop = Shop::furnished("orders").await?;
+    let (orders, mut times) = load(&shop.oltp, time).await?;
     let figure = orders as f64 / time.as_secs_f64();
-    let reference = pgbench(&cluster, &scratch, time).await?;
-    cluster.stop().await;
+    let reference = pgbench(&shop, time).await?;
+    shop.close().await;
     let (p50, p99) = (percentile(&mut times, 0.5), percentile(&mut times, 0.99));
     Ok(vec![Figure::new("orders", figure, "orders/s").beside(reference).spread(p50, p99)])
-}
-
-async fn stock(oltp: &Oltp) -> Result<()> {
-    let code = |number: usize| format!("bench-{number}");
-    let mut commands = vec![Command::Store(PutStore {
-        store_code: "bench".to_owned(),
-        name: "Bench".to_owned(),
-        ..PutStore::default()
-    })];
-    for number in 1..=3 {
-        commands.push(Command::Product(PutProduct {
-            product_code: code(number),
-            title: "Bench".to_owned(),
-            ..PutProduct::default()
-        }));
-        commands.push(Command::Sku(PutSku { sku_code: code(number), product_code: code(number), ..PutSku::default() }));
-    }
-    for number in 1..=MEMBERS {
-        commands.push(Command::Member(PutMember { member_no: code(number), ..PutMember::default() }));
-    }
-    let context = Context { actor: "bench".to_owned(), ..Context::default() };
-    let items = commands.into_iter().map(|command| (context.clone(), command)).collect();
-    for done in oltp.run_batch(items).await?.0 {
-        done?;
-    }
-    Ok(())
 }
 
 async fn load(oltp: &Oltp, time: Duration) -> Result<(usize, Vec<Duration>)> {
@@ -109,11 +71,11 @@ fn order(connection: usize, number: usize) -> PutOrder {
     }
 }
 
-async fn pgbench(cluster: &Cluster, scratch: &Scratch, time: Duration) -> Result<f64> {
-    let script = scratch.path().join("order.sql");
+async fn pgbench(shop: &Shop, time: Duration) -> Result<f64> {
+    let script = shop.scratch.path().join("order.sql");
     std::fs::write(&script, oltp::bench::PGBENCH_ORDER)?;
     let connections = CONNECTIONS.to_string();
-    let output = tokio::process::Command::new(cluster.installation().program("pgbench"))
+    let output = tokio::process::Command::new(shop.cluster.installation().program("pgbench"))
         .args([
             "--no-vacuum",
             "--protocol=prepared",
@@ -125,7 +87,7 @@ async fn pgbench(cluster: &Cluster, scratch: &Scratch, time: Duration) -> Result
             "--file",
         ])
         .arg(&script)
-        .arg(cluster.url(DATABASE))
+        .arg(shop.url())
         .output()
         .await
         .context("pgbench does not start")?;

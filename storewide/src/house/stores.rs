@@ -59,6 +59,8 @@ pub(super) async fn truth(
     }
     let (kept, stop) = (oltp.clone(), tasks.stop_of(Layer::Oltp));
     tasks.spawn(Layer::Oltp, "partitions", async move { partitions(&kept, &stop).await });
+    let (kept, stop) = (oltp.clone(), tasks.stop_of(Layer::Oltp));
+    tasks.spawn(Layer::Oltp, "upkeep", async move { kept.run_upkeep(stop).await });
     if settings.data.stored_secret(OWNER_KEY)?.is_none() {
         let (_, key) = oltp.create_api_key("owner", Role::Admin, None).await?;
         settings.data.store_secret(OWNER_KEY, &key)?;

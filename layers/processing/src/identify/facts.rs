@@ -222,13 +222,14 @@ pub fn returned(
     if known.version >= version {
         return Ok(Err(Silence::Stale));
     }
-    let pointer = Pointer { order: Some(row.order_id), version };
-    pointer.keep(state, row.return_id)?;
-    let mut entry = load(state, row.order_id)?;
+    Pointer { order: row.order_id, version }.keep(state, row.return_id)?;
+    // What comes back without a receipt takes nothing from what an order had told.
+    let Some(order) = row.order_id else { return Ok(Err(Silence::Nobody)) };
+    let mut entry = load(state, order)?;
     let fact = ReturnFact {
         return_id: row.return_id,
         version,
-        order_id: row.order_id,
+        order_id: order,
         status: row.status.clone(),
         units: row.units,
         net_minor: row.net_minor,
@@ -236,7 +237,7 @@ pub fn returned(
     entry.returns.insert(row.return_id, (fact, row.returned_at, received_at));
     let silence = if entry.fact.is_some() { Silence::Nobody } else { Silence::Waiting };
     let sent = entry.returned(row.return_id).ok_or(silence);
-    store(state, row.order_id, &entry)?;
+    store(state, order, &entry)?;
     Ok(sent)
 }
 

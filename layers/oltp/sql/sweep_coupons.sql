@@ -1,0 +1,1 @@
+select crm.sweep_coupons($1::timestamptz, $2::int)::int
