@@ -71,7 +71,7 @@ async fn filters_narrow(version: Version) {
         (vec![("placed_since", "2026-03-02T10:00:00Z")], 1),
         (vec![("placed_since", "2026-03-02T11:00:00+01:00")], 1),
         (vec![("placed_until", "2026-03-02T10:00:00Z")], 1),
-        (vec![("business_date", "2026-03-02")], 1),
+        (vec![("business_date", "2026-03-02")], 2),
         (vec![("updated_since", "2100-01-01T00:00:00Z")], 0),
     ] {
         assert_eq!(shop.page(Entity::ORDER, &query).await.items.len(), count, "{query:?}");
