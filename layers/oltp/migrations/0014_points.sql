@@ -607,7 +607,9 @@ declare
 begin
     if cardinality(orders) = 1 then
         perform from crm.points_account a
-        where a.kind = 'member' and a.member_id = (select o.member_id from crm.sales_order o where o.order_id = orders[1])
+        where a.kind = 'member' and a.member_id = (
+            select o.member_id from crm.sales_order o
+            where o.order_id = orders[1] and o.row_version = 1 and o.xmin = pg_current_xact_id()::xid)
         for no key update;
         with made as materialized (
             select o.order_id, o.member_id, p.pending_days = 0 and p.expiry_days is null as plain,
