@@ -595,10 +595,54 @@ begin
 end
 $$;
 
--- Brings the points of orders to what they should be now by the rule of their time, while they count as bought. Writes the
--- difference to what was posted; each order's row is locked by the caller. The rule is that of the time at which an order was
--- placed, or made known if that was earlier.
+-- Brings the points of orders to what they should be now, while they count as bought; each order's row is locked by the caller.
+-- The rule is that of the time at which an order was placed, or made known if that was earlier. An order that this transaction made
+-- has no points yet: those of a member who owes nothing, if they neither wait nor expire, take two statements, the lock and the
+-- entry. What the second one reads of the member, it reads behind the lock.
 create or replace function crm.post_points(orders uuid[]) returns void
+language plpgsql as $$
+declare
+    owner uuid;
+    done boolean;
+begin
+    if cardinality(orders) = 1 then
+        perform from crm.points_account a
+        where a.kind = 'member' and a.member_id = (
+            select o.member_id from crm.sales_order o
+            where o.order_id = orders[1] and o.row_version = 1 and o.xmin = pg_current_xact_id()::xid)
+        for no key update;
+        with made as materialized (
+            select o.order_id, o.member_id, p.pending_days = 0 and p.expiry_days is null as plain,
+                case when crm.bought(o.status) then div(greatest(o.net_minor, 0)::numeric * p.earn_points,
+                    p.earn_units * crm.major(o.currency))::bigint else 0 end as points,
+                (select a.account_id from crm.points_account a where a.member_id = o.member_id and a.kind = 'member') as account_id,
+                coalesce((select a.balance from crm.points_account a where a.member_id = o.member_id and a.kind = 'owed'), 0) = 0
+                    and (select m.status from crm.member m where m.member_id = o.member_id) <> 'merged' as free
+            from crm.sales_order o
+            cross join lateral (
+                select * from crm.points_program p
+                where p.program_code = 'default' and p.valid_from <= least(o.placed_at, o.created_at)
+                order by p.valid_from desc limit 1) p
+            where o.order_id = orders[1] and o.row_version = 1 and o.xmin = pg_current_xact_id()::xid
+        ), ledger as (
+            insert into crm.points_ledger (entry_id, side, account_id, member_id, type, points, order_id, occurred_at)
+            select e.entry_id, s.side, case s.side when 1 then e.account_id else '00000000-0000-7000-8000-000000000001' end,
+                case s.side when 1 then e.member_id end, 'earn', case s.side when 1 then e.points else -e.points end, e.order_id, now()
+            from (select crm.uuid7() as entry_id, m.* from made m where m.plain and m.free and m.points > 0) e
+            cross join (values (1), (2)) s (side)
+        )
+        select m.member_id, m.member_id is null or m.points = 0 or (m.plain and m.free) into owner, done from made m;
+    end if;
+    if done is not true then
+        perform crm.post_points_again(orders);
+    elsif owner is not null then
+        perform crm.place_tiers(array[owner]);
+    end if;
+end
+$$;
+
+-- Points of orders that may have some already, or whose points need more than two rows: writes the difference to what was posted.
+create or replace function crm.post_points_again(orders uuid[]) returns void
 language plpgsql as $$
 declare
     owners uuid[];
@@ -615,6 +659,7 @@ begin
         return;
     end if;
     perform crm.lock_points(owners);
+    -- All of a member that was merged counts for the one that it was merged into.
     merged := exists (select from crm.member m where m.member_id = any (owners) and m.status = 'merged');
     if merged then
         owners := array(select crm.owner_of(m) from unnest(owners) m);

@@ -35,6 +35,7 @@ fn random_order(random: &mut StdRng) -> Command {
     put.member_no = one(random, &[Some("m1"), Some("m2"), Some("m3"), None]).flatten().map(str::to_owned);
     put.placed_at = Timestamp::now();
     put.status = one(random, &["paid", "paid", "fulfilled", "pending", "cancelled"]).map(str::to_owned);
+    put.payments.clear();
     put.lines = (1..=3).map(|number| line(number, "a", "2", random.random_range(0..3000))).collect();
     Command::Order(put)
 }

@@ -36,11 +36,19 @@ impl Entity {
                 name: "member",
                 about: "The member: our id or your number",
                 takes: Takes::Code,
-                sql: "t.account_id = any (array(select a.account_id from crm.points_account a
+                sql: "t.member_id is not null and t.account_id = any (array(select a.account_id from crm.points_account a
                     where a.member_id = coalesce((select m.member_id from crm.member m where m.member_id = {id}),
                         (select m.member_id from crm.member m where m.member_no = {}))))",
             },
-            Filter::ORDER,
+            Filter {
+                name: "order",
+                about: "The order: our id or `source:order_no`",
+                takes: Takes::Code,
+                sql: "t.member_id is not null and t.order_id = coalesce(
+                    (select o.order_id from crm.sales_order o where o.order_id = {id}),
+                    (select o.order_id from crm.sales_order o
+                        where (o.source, o.order_no) = (split_part({}, ':', 1), substr({}, strpos({}, ':') + 1))))",
+            },
             Filter { name: "type", about: "Type of the entry", takes: Takes::OneOf(TYPES), sql: "t.type = {}" },
         ],
         ..Self::BLANK
