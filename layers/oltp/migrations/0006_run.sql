@@ -21,6 +21,21 @@ begin
 end
 $$;
 
+-- Locks the known orders that any of the waves is about.
+create or replace function crm.lock_orders(waves jsonb) returns void
+language plpgsql as $$
+begin
+    perform from crm.sales_order o
+    join (
+        select distinct coalesce(x.value #>> '{b,order_source}', x.value #>> '{b,source}') as source,
+            x.value #>> '{b,order_no}' as order_no
+        from jsonb_array_elements(waves) w cross join lateral jsonb_array_elements(w.value -> 'items') x
+        where w.value ->> 'kind' in ('order', 'order_redeem', 'return')) k on (k.source, k.order_no) = (o.source, o.order_no)
+    order by o.source, o.order_no
+    for no key update of o;
+end
+$$;
+
 create or replace function crm.run(work jsonb) returns jsonb
 language plpgsql
 set plan_cache_mode = force_generic_plan

@@ -422,7 +422,7 @@ begin
     made.source_version := coalesce(ask.source_version, old.source_version);
     made.status := crm.order_status(ask.status, ask.units, back.units);
     made.payment_status := crm.payment_status(ask.status, ask.total_minor, ask.paid_minor - ask.change_minor, back.refunded,
-        cardinality(ask.payments) > 0);
+        coalesce(cardinality(ask.payments), 0) > 0);
     made.fulfilment_status := crm.fulfilment_status(ask.status, ask.units, ask.fulfilled, back.units);
     if touched = 0 and made is not distinct from old then
         return crm.answer(ask.i, ask.c, 'order', old.order_id, 'unchanged', old.row_version);

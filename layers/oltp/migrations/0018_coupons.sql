@@ -472,7 +472,7 @@ $$;
 -- The categories that a product is in.
 create function coupon_categories(p product) returns text[]
 language sql stable parallel safe as $$
-    select array[(p).category]
+    select coalesce((select c.path from crm.category c where c.category_id = (p).category_id), '{}') || array[(p).category]
 $$;
 
 -- A cart as asked for: {"member_no", "buyer_kind", "buyer_token", "store_code", "channel", "currency", "shipping", "order_source",
@@ -485,7 +485,9 @@ declare
     unknown bigint;
 begin
     if b ->> 'member_no' is not null then
-        select * into owner from crm.member m where m.member_no = b ->> 'member_no';
+        -- The number of a member that was merged into another leads there.
+        select o.* into owner from crm.member m join crm.member o on o.member_id = coalesce(m.merged_into_member_id, m.member_id)
+        where m.member_no = b ->> 'member_no';
         if owner.member_id is null then
             cart.fault := crm.fault(i, 'unknown_member', '/cart/member_no', 'there is no member with this number; put the member first');
             return cart;

@@ -621,7 +621,8 @@ begin
         select x.i, x.c, b.* from jsonb_to_recordset(items) as x (i int, c jsonb, b jsonb)
         cross join lateral jsonb_to_record(x.b) as b (key text, member_no text)
     loop
-        select * into owner from crm.member m where m.member_no = item.member_no and m.status not in ('merged', 'erased');
+        select o.* into owner from crm.member m join crm.member o on o.member_id = coalesce(m.merged_into_member_id, m.member_id)
+        where m.member_no = item.member_no and o.status <> 'erased';
         select o.* into k from crm.coupon o join crm.coupon_code s on s.coupon_id = o.coupon_id
         where s.code_key = item.key for no key update of o;
         if owner.member_id is null then
