@@ -70,6 +70,14 @@ pub enum Command {
         after_help = "Examples:\n  storewide restore --from /backup/storewide --data-dir /var/lib/storewide-2\n  storewide restore --from /backup/storewide --data-dir /var/lib/storewide-2 --to-time 2026-03-02T09:30:00Z"
     )]
     Restore(Restore),
+    /// Look at deliveries of sources, and have them run again
+    #[command(
+        after_help = "Examples:\n  storewide inbox list --status dead\n  storewide inbox show 019a2b1c-7d5e-7c3a-9f10-2b6f0c1d4e5f\n  storewide inbox replay --all --code oltp.unknown_sku"
+    )]
+    Inbox(Inbox),
+    /// Check governed definitions, without a server
+    #[command(after_help = "Example:\n  storewide contract check contracts")]
+    Contract(Contract),
     /// Measure, beside a reference in the same run; prints one JSON object a figure
     #[command(after_help = "Example:\n  storewide bench gateway --for 10")]
     Bench(Bench),
@@ -286,6 +294,123 @@ pub enum QuarantineAction {
         #[arg(long, default_value_t = 20)]
         limit: u32,
         /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `inbox`
+#[derive(Debug, Args)]
+pub struct Inbox {
+    /// What to do
+    #[command(subcommand)]
+    pub action: InboxAction,
+    /// Server
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// Which deliveries.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Deliveries {
+    /// received, retry, done or dead
+    #[arg(long)]
+    pub status: Option<String>,
+    /// Name of the source
+    #[arg(long)]
+    pub source: Option<String>,
+    /// Its account
+    #[arg(long)]
+    pub account: Option<String>,
+    /// What the deliveries say they are
+    #[arg(long)]
+    pub kind: Option<String>,
+    /// Code of the last fault, such as oltp.unknown_order
+    #[arg(long)]
+    pub code: Option<String>,
+    /// The source's own id
+    #[arg(long, value_name = "ID")]
+    pub delivery_id: Option<String>,
+    /// Received at or after
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Received before
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+}
+
+/// What to do with the inbox.
+#[derive(Debug, Subcommand)]
+pub enum InboxAction {
+    /// List deliveries, newest first
+    #[command(after_help = "Example:\n  storewide inbox list --status dead --source acme_shop --json")]
+    List {
+        /// Which ones
+        #[command(flatten)]
+        which: Deliveries,
+        /// Most deliveries to list
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show how many wait, how many were given up, and how old the oldest is
+    #[command(after_help = "Example:\n  storewide inbox standing --json")]
+    Standing {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one delivery with its body and its last fault
+    #[command(after_help = "Example:\n  storewide inbox show 019a2b1c-7d5e-7c3a-9f10-2b6f0c1d4e5f")]
+    Show {
+        /// Its id, as the list shows it
+        id: String,
+    },
+    /// Have one delivery run again, or many; what was done is not done twice
+    #[command(
+        after_help = "Examples:\n  storewide inbox replay 019a2b1c-7d5e-7c3a-9f10-2b6f0c1d4e5f --payload mended.json\n  storewide inbox replay --all --source acme_shop --since 2026-03-01T00:00:00Z"
+    )]
+    Replay {
+        /// Its id, as the list shows it
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        id: Option<String>,
+        /// A file with a body in place of the one that came
+        #[arg(long, value_name = "FILE", conflicts_with = "all")]
+        payload: Option<PathBuf>,
+        /// Those that are dead, or of another --status, as the other options narrow them
+        #[arg(long)]
+        all: bool,
+        /// Which ones
+        #[command(flatten)]
+        which: Deliveries,
+        /// Most deliveries to run again
+        #[arg(long, default_value_t = 1_000)]
+        limit: u32,
+        /// Run all commands as new ones, also those that were done
+        #[arg(long)]
+        anew: bool,
+    },
+}
+
+/// `contract`
+#[derive(Debug, Args)]
+pub struct Contract {
+    /// What to do
+    #[command(subcommand)]
+    pub action: ContractAction,
+}
+
+/// What to do with definitions.
+#[derive(Debug, Subcommand)]
+pub enum ContractAction {
+    /// Read and compile all definitions of a folder; names the file, the field and the place of the first fault
+    #[command(after_help = "Example:\n  storewide contract check contracts --json")]
+    Check {
+        /// Folder with the layout of contracts/; the built-in definitions when absent
+        dir: Option<PathBuf>,
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },

@@ -40,6 +40,8 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Oltp(options) => commands::oltp(&options, &config, data_dir).await,
         Command::Backup(options) => commands::backup(&options, &config, data_dir).await,
         Command::Restore(options) => commands::restore(&options, &config, data_dir).await,
+        Command::Inbox(options) => commands::inbox(&options, &config, data_dir).await,
+        Command::Contract(options) => commands::contract(&options),
         Command::Bench(options) => bench::run(&options).await,
     }
 }

@@ -6,6 +6,7 @@ mod commands;
 mod crash;
 mod doors;
 mod import;
+mod intake;
 mod journey;
 mod mutation;
 mod program;

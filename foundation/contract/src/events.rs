@@ -144,6 +144,11 @@ impl Registry {
         Ok(())
     }
 
+    /// All contracts, in the order of their files.
+    pub fn iter(&self) -> impl Iterator<Item = &EventContract> {
+        self.contracts.iter()
+    }
+
     /// The contract of an event, by its canonical name or an alias, both in snake_case.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&EventContract> {

@@ -11,7 +11,9 @@ mod expression;
 pub mod features;
 pub mod intents;
 pub mod playbooks;
+pub mod program;
 mod source;
+pub mod sources;
 mod span;
 pub mod tags;
 

@@ -24,6 +24,7 @@ pub struct Telemetry {
     lag: IntGaugeVec,
     lag_bytes: IntGaugeVec,
     latency: HistogramVec,
+    levels: IntGaugeVec,
     layers: Arc<Mutex<Vec<Arc<Shown>>>>,
 }
 
@@ -84,6 +85,10 @@ impl Default for Telemetry {
             HistogramOpts::new("storewide_latency_seconds", "Time taken").buckets(BUCKETS.to_vec()),
             &["layer", "kind"],
         );
+        let levels =
+            IntGaugeVec::new(Opts::new("storewide_level", "What there is of something now"), &["layer", "kind"]);
+        let levels = levels.expect("valid name");
+        registry.register(Box::new(levels.clone())).expect("registered once");
         let (records, errors) = (records.expect("valid name"), errors.expect("valid name"));
         let (lag, latency) = (lag.expect("valid name"), latency.expect("valid name"));
         let lag_bytes = lag_bytes.expect("valid name");
@@ -92,7 +97,7 @@ impl Default for Telemetry {
         registry.register(Box::new(lag.clone())).expect("registered once");
         registry.register(Box::new(lag_bytes.clone())).expect("registered once");
         registry.register(Box::new(latency.clone())).expect("registered once");
-        Self { registry, records, errors, lag, lag_bytes, latency, layers: Arc::default() }
+        Self { registry, records, errors, lag, lag_bytes, latency, levels, layers: Arc::default() }
     }
 }
 
@@ -210,6 +215,12 @@ impl Meter {
         self.telemetry.lag_bytes.with_label_values(&[self.shown.layer.name()]).set(value);
         self.shown.lag.store(bytes, Ordering::Relaxed);
         *self.shown.lag_unit.lock().unwrap_or_else(PoisonError::into_inner) = LagUnit::Bytes;
+    }
+
+    /// Sets how much there is of something now, such as entries that wait for a person.
+    pub fn level(&self, kind: &'static str, level: u64) {
+        let level = i64::try_from(level).unwrap_or(i64::MAX);
+        self.telemetry.levels.with_label_values(&[self.shown.layer.name(), kind]).set(level);
     }
 
     /// Sets how far the layer has come, in its own terms.

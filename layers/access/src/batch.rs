@@ -1,11 +1,11 @@
 //! Batches: lines of JSON in, a line of JSON out for each, both streamed. What was answered is committed; a chunk is read only
 //! when the answers before it have been taken, so neither side can flood the other.
 
-use crate::caller::{Caller, KEY_MAX, check_key};
+use crate::caller::{Caller, KEY_MAX};
 use crate::http::{Door, room_for_batch};
+use crate::line::{self, Asked};
 use crate::lines::{Line, Lines};
-use crate::reason::parse;
-use crate::{body, error, kind, metrics, records};
+use crate::{body, error, metrics, records};
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -18,7 +18,6 @@ use oltp::{Command, Context, Done, Effect, OltpError};
 use runtime::Problem;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use serde_json::value::RawValue;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,22 +29,6 @@ use uuid::Uuid;
 const LINGER: Duration = Duration::from_millis(10);
 /// Longest idempotency key of a whole batch: each line's number comes behind it.
 const BATCH_KEY_MAX: usize = KEY_MAX - 24;
-
-/// A line of a batch.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct BatchLine {
-    /// store, product, sku, member, order, return or any other kind: the names of the schemas of their bodies tell.
-    #[serde(rename = "type")]
-    #[schema(example = "order")]
-    noun: String,
-    /// The record, as its own path takes it.
-    #[schema(value_type = Object)]
-    body: Box<RawValue>,
-    /// Key of this line: a repeat gets the first answer. Without it the batch's `Idempotency-Key` and the line's number make one.
-    #[serde(default)]
-    idempotency_key: Option<String>,
-}
 
 /// The answer to a line.
 #[derive(Debug, Serialize, ToSchema)]
@@ -238,21 +221,8 @@ impl Batch {
     }
 
     fn parse(&self, text: &[u8]) -> Result<(&'static Kind, Context, Command), Problem> {
-        let line: BatchLine = parse(text, "")?;
-        let refuse = |pointer: &str, detail: &str| {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "access.invalid_body", detail).at(pointer)
-        };
-        let kind =
-            Kind::named(&line.noun).ok_or_else(|| refuse("/type", &format!("the type is one of {}", kind::names())))?;
-        let key = match (line.idempotency_key, &self.context.idempotency_key) {
-            (Some(key), _) => {
-                check_key(&key).map_err(|rule| refuse("/idempotency_key", &format!("an idempotency key {rule}")))?;
-                Some(key)
-            }
-            (None, Some(batch)) => Some(format!("{batch}/{}", self.line)),
-            (None, None) => None,
-        };
-        let command = kind::command(kind, line.body.get().as_bytes(), "/body")?;
+        let Asked { kind, command, key } = line::read(text)?;
+        let key = key.or_else(|| self.context.idempotency_key.as_ref().map(|batch| format!("{batch}/{}", self.line)));
         Ok((kind, Context { idempotency_key: key, ..self.context.clone() }, command))
     }
 

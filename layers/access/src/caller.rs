@@ -19,6 +19,8 @@ const REASON_MAX: usize = 512;
 pub(crate) struct Caller {
     /// For the store.
     pub(crate) context: Context,
+    /// Whether it may see and do what is of others.
+    pub(crate) is_admin: bool,
     /// Whether personal values may be shown.
     pub(crate) sees_personal: bool,
 }
@@ -41,7 +43,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
         if let Some(key) = &context.idempotency_key {
             check_key(key).map_err(|rule| error::header("idempotency-key", rule))?;
         }
-        Ok(Self { context, sees_personal: principal.role >= Role::Writer })
+        Ok(Self { context, is_admin: principal.role >= Role::Admin, sees_personal: principal.role >= Role::Writer })
     }
 }
 

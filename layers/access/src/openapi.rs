@@ -1,7 +1,8 @@
 //! The OpenAPI 3.1 document of the door, made of the same types that read and write the bodies.
 
-use crate::batch::{BatchLine, LineResult, Summary};
+use crate::batch::{LineResult, Summary};
 use crate::keys::{MadeKey, NewKey, Opens};
+use crate::line::BatchLine;
 use crate::members;
 use crate::records::Written;
 use oltp::Effect;

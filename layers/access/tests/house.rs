@@ -1,6 +1,8 @@
 //! A house with an open door.
 
-use access::{Access, Config};
+use access::receiver::Receivers;
+use access::{Access, Config, Intake};
+use contract::sources::{SecretPlace, Sources};
 use engine_postgres::{Version, testing};
 use model::{Layer, Tokeniser};
 use oltp::Oltp;
@@ -18,6 +20,7 @@ pub struct House {
     pub reader: String,
     pub client: Client,
     pub oltp: Oltp,
+    pub intake: Intake,
     stop: CancellationToken,
 }
 
@@ -44,13 +47,22 @@ impl House {
         let (_, admin) = oltp.create_api_key("boss", Role::Admin, None).await.unwrap();
         let (_, writer) = oltp.create_api_key("till", Role::Writer, None).await.unwrap();
         let (_, reader) = oltp.create_api_key("report", Role::Reader, None).await.unwrap();
+        let sources = Sources::embedded();
+        let receivers = Receivers::open(&sources, Intake::limits(&config), &secret).unwrap();
+        let intake = Intake::with(oltp.clone(), telemetry.meter(Layer::Access), &config, receivers);
         let access =
             Access { oltp: oltp.clone(), meter: telemetry.meter(Layer::Access), config, openapi: access::openapi() };
         let listener = runtime::http::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        tokio::spawn(runtime::http::serve(listener, access::router(access), stop.clone()));
-        Self { address, admin, writer, reader, client: Client::new(), oltp, stop }
+        tokio::spawn(runtime::http::serve(listener, access::router(access).merge(intake.router()), stop.clone()));
+        Self { address, admin, writer, reader, client: Client::new(), oltp, intake, stop }
+    }
+
+    /// Starts the router and whoever runs imports.
+    pub fn start(&self) {
+        tokio::spawn(self.intake.clone().route(self.stop.clone()));
+        tokio::spawn(self.intake.clone().run_imports(self.stop.clone()));
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -88,6 +100,19 @@ impl House {
         let identities = json!([{"kind": "email", "value": "Ann@Example.com"}]);
         self.put("/api/v1/members", &json!({"member_no": "m1", "first_name": "Annabel", "identities": identities}))
             .await;
+    }
+}
+
+/// The secret of the shipped web shop, and the key of the shipped till.
+pub const SHOP_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub const TILL_KEY: &str = "till-key-0123456789";
+
+/// The secrets of the shipped sources.
+pub fn secret(place: &SecretPlace) -> Result<String, String> {
+    match place {
+        SecretPlace::Environment(name) if name == "EXAMPLE_SHOP_SECRET" => Ok(SHOP_SECRET.to_owned()),
+        SecretPlace::Environment(name) if name == "EXAMPLE_TILL_KEY" => Ok(TILL_KEY.to_owned()),
+        _ => Err("not here".to_owned()),
     }
 }
 

@@ -18,10 +18,10 @@ mod reader;
 pub mod receiver;
 mod recommend;
 mod run;
-pub mod standard_webhooks;
 mod webhook;
 
 pub use config::Config;
 pub use error::DecisionsError;
 pub use http::{ApiDoc, router};
 pub use run::run;
+pub use runtime::standard_webhooks;

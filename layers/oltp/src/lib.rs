@@ -13,6 +13,8 @@ pub mod decision;
 pub mod error;
 pub mod export;
 mod gtin;
+pub mod imports;
+pub mod inbox;
 mod keys;
 pub mod metrics;
 mod migrate;

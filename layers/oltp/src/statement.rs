@@ -83,6 +83,50 @@ statements! {
     SWEEP_STOCK = "sweep_stock";
     /// What goods cost.
     QUOTE_PRICES = "quote_prices";
+    /// Keeps a delivery of a source.
+    RECEIVE_DELIVERY = "receive_delivery";
+    /// Leases deliveries that are due.
+    LEASE_DELIVERIES = "lease_deliveries";
+    /// Says what became of leased deliveries.
+    SETTLE_DELIVERIES = "settle_deliveries";
+    /// Gives leased deliveries back.
+    RELEASE_DELIVERIES = "release_deliveries";
+    /// A page of deliveries.
+    LIST_DELIVERIES = "list_deliveries";
+    /// One delivery.
+    GET_DELIVERY = "get_delivery";
+    /// Has a delivery run again.
+    REPLAY_DELIVERY = "replay_delivery";
+    /// Has many deliveries run again.
+    REPLAY_DELIVERIES = "replay_deliveries";
+    /// Takes away what has been done for long.
+    FORGET_DELIVERIES = "forget_deliveries";
+    /// How the inbox stands.
+    INBOX_STANDING = "inbox_standing";
+    /// Opens an import.
+    OPEN_IMPORT = "open_import";
+    /// Keeps lines of an import.
+    ADD_IMPORT_CHUNK = "add_import_chunk";
+    /// Has an import run.
+    CLOSE_IMPORT = "close_import";
+    /// Takes away an import that is not whole.
+    DROP_IMPORT = "drop_import";
+    /// Leases a chunk of an import.
+    LEASE_IMPORT = "lease_import";
+    /// Says what became of a chunk.
+    SETTLE_CHUNK = "settle_chunk";
+    /// Gives an import back.
+    RELEASE_IMPORT = "release_import";
+    /// Cancels an import.
+    CANCEL_IMPORT = "cancel_import";
+    /// Takes away old imports.
+    FORGET_IMPORTS = "forget_imports";
+    /// One import.
+    GET_IMPORT = "get_import";
+    /// A page of imports.
+    LIST_IMPORTS = "list_imports";
+    /// Failures of an import.
+    IMPORT_FAILURES = "import_failures";
 }
 
 /// The name of a statement; one that was put together to read has that of the table that it reads.

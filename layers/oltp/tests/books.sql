@@ -299,3 +299,15 @@ union all
 select 'price ' || a.price_code || ' overlaps ' || b.price_code
 from crm.price a join crm.price b on (a.sku_id, a.scope, a.type, a.currency, a.priority) = (b.sku_id, b.scope, b.type, b.currency, b.priority)
     and a.price_code < b.price_code and a.valid && b.valid and not a.withdrawn and not b.withdrawn
+select 'delivery ' || i.inbox_id || ' is done and says why not'
+from crm.inbox i where i.status = 'done' and i.code is not null
+union all
+select 'import ' || j.import_id || ' has ' || j.lines || ' lines, and ' || (j.done + j.failed + coalesce(c.lines, 0)) || ' are accounted for'
+from crm.import_job j left join (select import_id, sum(lines) as lines from crm.import_chunk group by 1) c using (import_id)
+where j.status in ('queued', 'running', 'cancelling', 'done') and j.lines <> j.done + j.failed + coalesce(c.lines, 0)
+union all
+select 'import ' || j.import_id || ' has ' || j.failed || ' failures, and ' || count(f.line) || ' are told'
+from crm.import_job j left join crm.import_failure f using (import_id) group by j.import_id having j.failed <> count(f.line)
+union all
+select 'import ' || j.import_id || ' is over and has lines to run'
+from crm.import_job j join crm.import_chunk c using (import_id) where j.status in ('done', 'cancelled')

@@ -459,3 +459,48 @@ select crm.post_movements(array[(null, store_id, sku_id, 'adjustment', 1, gen_ra
 select crm.move_stock_of_orders(array(select order_id from crm.sales_order));
 
 select crm.move_stock(array(select order_id from crm.sales_order), array(select return_id from crm.sales_return));
+select crm.receive_delivery(jsonb_build_object('id', '00000000-0000-0000-0000-0000000000e' || n, 'source', 's', 'account', 'a', 'delivery_id',
+    'd' || n, 'kind', 'k', 'entity_key', 'e', 'headers', '{}'::jsonb), '\x7b7d') from generate_series(1, 4) n;
+
+select crm.receive_delivery('{"id": "00000000-0000-0000-0000-0000000000e9", "source": "s", "account": "a", "delivery_id": "d1", "headers": {}}', '\x7b7d');
+
+select crm.lease_deliveries('{"lease": "00000000-0000-0000-0000-0000000000f1", "seconds": 30, "limit": 3}');
+
+select crm.lease_deliveries('{"lease": "00000000-0000-0000-0000-0000000000f2", "seconds": 30, "limit": 3}');
+
+select crm.settle_deliveries('[{"id": "00000000-0000-0000-0000-0000000000e1", "lease": "00000000-0000-0000-0000-0000000000f1", "status": "done", "lines": 1},
+    {"id": "00000000-0000-0000-0000-0000000000e2", "lease": "00000000-0000-0000-0000-0000000000f1", "status": "dead", "code": "x.y", "reason": "z"}]');
+
+select crm.release_deliveries('00000000-0000-0000-0000-0000000000f1', 1);
+
+select crm.list_deliveries('{"status": "dead", "source": "s", "account": "a", "kind": "k", "code": "x.y", "delivery_id": "d2", "since": "2026-01-01T00:00:00Z",
+    "until": "2126-01-01T00:00:00Z", "before": "ffffffff-ffff-ffff-ffff-ffffffffffff", "limit": 2}');
+
+select crm.replay_delivery('{"id": "00000000-0000-0000-0000-0000000000e2", "actor": "t", "anew": true}', '\x7b7d'),
+    crm.replay_delivery('{"id": "00000000-0000-0000-0000-0000000000ee", "actor": "t"}', null);
+
+select crm.replay_deliveries('{"status": "done", "limit": 10, "actor": "t"}');
+
+select crm.forget_deliveries(0, 0, 10), crm.inbox_standing();
+
+select crm.open_import('{"id": "00000000-0000-0000-0000-0000000000d1", "actor": "t", "key": "k", "patience_s": 90}');
+
+select crm.open_import('{"id": "00000000-0000-0000-0000-0000000000d2", "actor": "t", "key": "k", "patience_s": 90}');
+
+select crm.add_import_chunk(jsonb_build_object('id', '00000000-0000-0000-0000-0000000000d1', 'chunk_no', n, 'first_line', n + 1, 'lines', 1), '\x0a')
+from generate_series(0, 2) n;
+
+select crm.close_import('{"id": "00000000-0000-0000-0000-0000000000d1", "lines": 3, "bytes": 3, "hash": "00"}');
+
+select crm.lease_import('{"lease": "00000000-0000-0000-0000-0000000000d7", "seconds": 30}');
+
+select crm.settle_chunk('{"id": "00000000-0000-0000-0000-0000000000d1", "chunk_no": 0, "position": "w-1",
+    "failures": [{"line": 1, "status": 422, "code": "x.y", "detail": "z"}]}');
+
+select crm.cancel_import('{"id": "00000000-0000-0000-0000-0000000000d1", "actor": "t"}');
+
+select crm.release_import('00000000-0000-0000-0000-0000000000d1', '00000000-0000-0000-0000-0000000000d7');
+
+select crm.lease_import('{"lease": "00000000-0000-0000-0000-0000000000d8", "seconds": 30}');
+
+select crm.drop_import('00000000-0000-0000-0000-0000000000d1'), crm.forget_imports(0, 1);

@@ -29,6 +29,8 @@ mod decisions;
 mod erasure;
 mod histories;
 mod idempotency;
+mod imports;
+mod inbox;
 mod keys;
 mod members;
 mod merges;

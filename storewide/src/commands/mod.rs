@@ -2,6 +2,8 @@
 
 mod audit;
 mod backup;
+mod contract;
+mod inbox;
 mod keys;
 mod oltp;
 mod output;
@@ -14,6 +16,8 @@ mod table;
 
 pub use audit::audit;
 pub use backup::{backup, restore};
+pub use contract::contract;
+pub use inbox::inbox;
 pub use keys::keys;
 pub use oltp::oltp;
 pub use output::print;

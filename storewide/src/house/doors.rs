@@ -48,6 +48,7 @@ fn trusted(settings: &Settings, parts: &Parts) -> Router {
     };
     let keys: Arc<dyn Keys> = Arc::new(parts.oltp.clone());
     access::router(access)
+        .merge(parts.intake.router())
         .merge(serving::router(parts.serving.clone(), Arc::clone(&keys)))
         .merge(decisions::router(parts.oltp.clone(), Arc::clone(&keys)))
         .merge(operate::router(parts))
@@ -58,6 +59,7 @@ fn trusted(settings: &Settings, parts: &Parts) -> Router {
 /// The description of all doors of the API's listener.
 pub(super) fn openapi() -> OpenApi {
     let mut document = access::openapi();
+    document.merge(access::ApiDoc::openapi());
     document.merge(serving::ApiDoc::openapi());
     document.merge(decisions::ApiDoc::openapi());
     document.merge(operate::ApiDoc::openapi());

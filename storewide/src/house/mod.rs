@@ -10,9 +10,11 @@ mod stores;
 use crate::audit::{self, Report, Sides};
 use crate::datadir::{Lock, Running};
 use crate::settings::Settings;
+use access::Intake;
 use anyhow::Result;
 use bus::Bus;
 use contract::playbooks::Playbooks;
+use contract::sources::Sources;
 use contract::{Definitions, events};
 use gateway::Gateway;
 use model::{Layer, Tokeniser};
@@ -39,6 +41,7 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) bus: Arc<dyn Bus>,
     pub(crate) oltp: Oltp,
+    pub(crate) intake: Intake,
     pub(crate) gateway: Gateway,
     pub(crate) serving: Serving,
     pub(crate) store_config: engine_postgres::Config,
@@ -174,6 +177,11 @@ async fn assemble(settings: &Settings, tasks: &Tasks) -> Result<Parts> {
         Some(dir) => events::Registry::load(&dir.join("events"))?,
         None => events::Registry::embedded(),
     };
+    let sources = match &settings.contracts.dir {
+        Some(dir) => Sources::load(dir)?,
+        None => Sources::embedded(),
+    };
+    let intake = Intake::open(oltp.clone(), telemetry.meter(Layer::Access), &settings.access, &sources)?;
     let gateway = Gateway::new(
         settings.gateway.clone(),
         Arc::clone(&bus),
@@ -183,7 +191,7 @@ async fn assemble(settings: &Settings, tasks: &Tasks) -> Result<Parts> {
         telemetry.meter(Layer::Gateway),
     );
     let serving = stores::serving(settings, &telemetry, &tokeniser, &log, analytics)?;
-    Ok(Parts { telemetry, clock, bus, oltp, gateway, serving, store_config, deployment })
+    Ok(Parts { telemetry, clock, bus, oltp, intake, gateway, serving, store_config, deployment })
 }
 
 /// Starts the loops that bring signals from the doors to the serving layer.
@@ -218,6 +226,9 @@ fn start_pipeline(settings: &Settings, tasks: &Tasks, parts: &Parts) -> Result<(
         stop(Layer::Processing),
     );
     tasks.spawn(Layer::Processing, "fold", processing);
+
+    tasks.spawn(Layer::Access, "router", parts.intake.clone().route(stop(Layer::Access)));
+    tasks.spawn(Layer::Access, "imports", parts.intake.clone().run_imports(stop(Layer::Access)));
 
     stores::start_sinks(tasks, parts);
     tasks.spawn(Layer::Bus, "pulse", pulse::run(parts.clone(), stop(Layer::Bus)));

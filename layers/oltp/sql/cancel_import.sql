@@ -1,0 +1,1 @@
+select to_jsonb(crm.cancel_import($1::jsonb))

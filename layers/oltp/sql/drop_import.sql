@@ -1,0 +1,1 @@
+select crm.drop_import($1::uuid)

@@ -1,0 +1,1 @@
+select crm.inbox_standing()

@@ -1,0 +1,1 @@
+select crm.open_import($1::jsonb)

@@ -1,0 +1,1 @@
+select crm.release_import($1::uuid, $2::uuid)

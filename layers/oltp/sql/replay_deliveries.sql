@@ -1,0 +1,1 @@
+select to_jsonb(crm.replay_deliveries($1::jsonb))

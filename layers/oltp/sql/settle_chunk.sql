@@ -1,0 +1,1 @@
+select to_jsonb(crm.settle_chunk($1::jsonb))

@@ -1,0 +1,1 @@
+select crm.settle_deliveries($1::jsonb)
