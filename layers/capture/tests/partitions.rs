@@ -73,4 +73,4 @@ async fn a_table_that_becomes_partitioned_is_read_anew(version: Version) {
     rig.finish().await;
 }
 
-crate::on_both!(partitions_travel_as_their_table, a_table_that_becomes_partitioned_is_read_anew);
+on_both!(partitions_travel_as_their_table, a_table_that_becomes_partitioned_is_read_anew);

@@ -88,16 +88,12 @@ fn codes(codes: &[&str]) -> Vec<String> {
 }
 
 impl Shop {
-    pub async fn act(&self, command: Command) -> Result<Done, OltpError> {
-        self.run(&fresh(), &command).await.map(|(done, _)| done)
-    }
-
     /// A definition with codes of it.
     pub async fn coupons(&self, put: PutCouponDefinition, list: &[&str]) {
         let definition_code = put.definition_code.clone();
         self.done(Command::CouponDefinition(put)).await;
         let issue = IssueCoupons { definition_code, codes: codes(list), ..IssueCoupons::default() };
-        self.act(Command::CouponIssue(issue)).await.unwrap();
+        self.attempt(Command::CouponIssue(issue)).await.unwrap();
     }
 
     async fn validated(&self, list: &[&str], cart: CartValue) -> Value {
@@ -110,10 +106,10 @@ impl Shop {
         let told = self.validated(&[code], cart.clone()).await;
         let reason = told["codes"][0]["reason"].as_str().unwrap_or_default().to_owned();
         let reserve = ReserveCoupons { codes: codes(&[code]), cart, ..ReserveCoupons::default() };
-        match self.act(Command::CouponReserve(reserve)).await {
+        match self.attempt(Command::CouponReserve(reserve)).await {
             Ok(done) => {
                 let reservation_id = done.id;
-                self.act(Command::CouponRelease(ReleaseCoupons { reservation_id })).await.unwrap();
+                self.attempt(Command::CouponRelease(ReleaseCoupons { reservation_id })).await.unwrap();
                 assert_eq!(reason, "");
             }
             Err(error) => {
@@ -124,7 +120,8 @@ impl Shop {
     }
 
     async fn redeem(&self, code: &str, order_no: &str, cart: Option<CartValue>) -> Result<Done, OltpError> {
-        self.act(Command::CouponRedeem(RedeemCoupons { codes: vec![using(code)], order: web(order_no), cart })).await
+        self.attempt(Command::CouponRedeem(RedeemCoupons { codes: vec![using(code)], order: web(order_no), cart }))
+            .await
     }
 
     async fn status(&self, code: &str) -> String {
@@ -229,34 +226,34 @@ async fn codes_are_brought_along_given_and_made_void(version: Version) {
             ..IssueCoupons::default()
         })
     };
-    assert_eq!(shop.act(issue(&["new", "a1pha 1"], &[])).await.unwrap_err().pointer(), Some("/codes/1"));
-    assert_eq!(shop.act(issue(&["x", "X"], &[])).await.unwrap_err().code(), "oltp.duplicate_code");
-    assert_eq!(shop.act(issue(&[], &["m1", "m9"])).await.unwrap_err().pointer(), Some("/members/1"));
-    assert_eq!(shop.act(issue(&[], &["m1", "m2"])).await.unwrap().result.unwrap()["codes"], 2);
+    assert_eq!(shop.attempt(issue(&["new", "a1pha 1"], &[])).await.unwrap_err().pointer(), Some("/codes/1"));
+    assert_eq!(shop.attempt(issue(&["x", "X"], &[])).await.unwrap_err().code(), "oltp.duplicate_code");
+    assert_eq!(shop.attempt(issue(&[], &["m1", "m9"])).await.unwrap_err().pointer(), Some("/members/1"));
+    assert_eq!(shop.attempt(issue(&[], &["m1", "m2"])).await.unwrap().result.unwrap()["codes"], 2);
     let generated = IssueCoupons { definition_code: "p".to_owned(), count: Some(1), ..IssueCoupons::default() };
-    assert_eq!(shop.act(Command::CouponIssue(generated)).await.unwrap_err().code(), "oltp.coupon_public_code");
+    assert_eq!(shop.attempt(Command::CouponIssue(generated)).await.unwrap_err().code(), "oltp.coupon_public_code");
     assert_eq!(shop.value::<i64>("select count(*) from crm.coupon where code_hint = 'SPRING'").await, 1);
 
     let assign = |code: &str, member: &str| {
         Command::CouponAssign(AssignCoupon { code: code.to_owned(), member_no: member.to_owned() })
     };
-    assert_eq!(shop.act(assign("ALPHA1", "m2")).await.unwrap().effect, Effect::Updated);
-    assert_eq!(shop.act(assign("ALPHA1", "m2")).await.unwrap().effect, Effect::Unchanged);
-    assert_eq!(shop.act(assign("ALPHA1", "m1")).await.unwrap_err().code(), "oltp.coupon_other_member");
-    assert_eq!(shop.act(assign("SPRING", "m1")).await.unwrap_err().code(), "oltp.coupon_not_free");
+    assert_eq!(shop.attempt(assign("ALPHA1", "m2")).await.unwrap().effect, Effect::Updated);
+    assert_eq!(shop.attempt(assign("ALPHA1", "m2")).await.unwrap().effect, Effect::Unchanged);
+    assert_eq!(shop.attempt(assign("ALPHA1", "m1")).await.unwrap_err().code(), "oltp.coupon_other_member");
+    assert_eq!(shop.attempt(assign("SPRING", "m1")).await.unwrap_err().code(), "oltp.coupon_not_free");
     assert_eq!(shop.reason("alpha-1", usual()).await, "coupon_other_member");
     assert_eq!(shop.reason("alpha-1", CartValue { member_no: None, ..usual() }).await, "coupon_member_required");
 
     let void = |code: &str| Command::CouponVoid(VoidCoupons { code: Some(code.to_owned()), batch_id: None });
     for (code, effect) in [("beta", Effect::Updated), ("beta", Effect::Unchanged), ("spring", Effect::Updated)] {
-        assert_eq!(shop.act(void(code)).await.unwrap().effect, effect);
+        assert_eq!(shop.attempt(void(code)).await.unwrap().effect, effect);
     }
     assert_eq!(shop.reason("beta", usual()).await, "coupon_void");
     assert_eq!(shop.reason("spring", usual()).await, "coupon_void");
     let batch_id: uuid::Uuid =
         shop.value("select batch_id from crm.coupon where code_hint like '%PHA1' or status = 'issued' limit 1").await;
     let all = Command::CouponVoid(VoidCoupons { code: None, batch_id: Some(batch_id) });
-    assert!(shop.act(all).await.unwrap().result.unwrap()["voided"].as_i64().unwrap() > 0);
+    assert!(shop.attempt(all).await.unwrap().result.unwrap()["voided"].as_i64().unwrap() > 0);
     shop.check_books().await;
 }
 
@@ -388,42 +385,42 @@ async fn a_reservation_holds_a_code_for_its_time(version: Version) {
         let (codes, order) = (codes(&[code]), Some(web(no)));
         Command::CouponReserve(ReserveCoupons { codes, order, cart: usual(), ..ReserveCoupons::default() })
     };
-    let first = shop.act(reserve("one", "1")).await.unwrap();
+    let first = shop.attempt(reserve("one", "1")).await.unwrap();
     assert_eq!(first.result.as_ref().unwrap()["discount_minor"], 255);
-    assert_eq!(shop.act(reserve("one", "2")).await.unwrap_err().code(), "oltp.coupon_reserved");
-    assert_eq!(shop.act(reserve("two", "2")).await.unwrap_err().code(), "oltp.coupon_global_limit");
+    assert_eq!(shop.attempt(reserve("one", "2")).await.unwrap_err().code(), "oltp.coupon_reserved");
+    assert_eq!(shop.attempt(reserve("two", "2")).await.unwrap_err().code(), "oltp.coupon_global_limit");
     // The same checkout may hold it on, and change its mind about nothing else.
-    let longer = shop.act(reserve("one", "1")).await.unwrap();
+    let longer = shop.attempt(reserve("one", "1")).await.unwrap();
     assert_ne!(longer.id, first.id);
     assert_eq!(shop.status("0NE").await, "reserved");
     shop.check_books().await;
     let release = Command::CouponRelease(ReleaseCoupons { reservation_id: longer.id });
-    assert_eq!(shop.act(release.clone()).await.unwrap().effect, Effect::Updated);
-    assert_eq!(shop.act(release).await.unwrap().effect, Effect::Unchanged);
+    assert_eq!(shop.attempt(release.clone()).await.unwrap().effect, Effect::Updated);
+    assert_eq!(shop.attempt(release).await.unwrap().effect, Effect::Unchanged);
     let unknown = Command::CouponRelease(ReleaseCoupons { reservation_id: uuid::Uuid::now_v7() });
-    assert_eq!(shop.act(unknown).await.unwrap_err().code(), "oltp.unknown_reservation");
+    assert_eq!(shop.attempt(unknown).await.unwrap_err().code(), "oltp.unknown_reservation");
     shop.check_books().await;
 
     // Its time over, it holds nothing, neither the code nor the limit, though nobody swept.
-    shop.act(reserve("one", "1")).await.unwrap();
+    shop.attempt(reserve("one", "1")).await.unwrap();
     shop.client().await.unwrap().execute("update crm.coupon_redemption set reserved_until = now()", &[]).await.unwrap();
     assert_eq!(shop.reason("one", usual()).await, "");
-    shop.act(reserve("one", "3")).await.unwrap();
+    shop.attempt(reserve("one", "3")).await.unwrap();
     shop.client().await.unwrap().execute("update crm.coupon_redemption set reserved_until = now()", &[]).await.unwrap();
     shop.redeem("two", "4", Some(usual())).await.unwrap();
     assert_eq!((shop.status("0NE").await, shop.status("TW0").await), ("issued".to_owned(), "redeemed".to_owned()));
     shop.check_books().await;
     // A reservation becomes a redemption, for its order or for whoever knows its id.
     shop.coupons(definition("e"), &["three", "four"]).await;
-    shop.act(reserve("three", "5")).await.unwrap();
+    shop.attempt(reserve("three", "5")).await.unwrap();
     shop.redeem("three", "5", Some(usual())).await.unwrap();
-    let held = shop.act(reserve("four", "6")).await.unwrap();
+    let held = shop.attempt(reserve("four", "6")).await.unwrap();
     let other = RedeemCoupons {
         codes: vec![RedemptionValue { reservation_id: Some(held.id), ..using("four") }],
         order: web("7"),
         cart: Some(usual()),
     };
-    shop.act(Command::CouponRedeem(other)).await.unwrap();
+    shop.attempt(Command::CouponRedeem(other)).await.unwrap();
     assert_eq!(shop.status("F0UR").await, "redeemed");
     shop.check_books().await;
 }
@@ -486,8 +483,8 @@ async fn a_code_comes_back_with_its_goods(version: Version) {
     assert_eq!(shop.status("C1").await, "issued");
     shop.redeem("c2", "3", Some(usual())).await.unwrap();
     let back = Command::CouponRollback(RollbackCoupons { order: Some(web("3")), redemption_id: None });
-    assert_eq!(shop.act(back.clone()).await.unwrap().result.unwrap()["rolled_back"], 1);
-    assert_eq!(shop.act(back).await.unwrap().effect, Effect::Unchanged);
+    assert_eq!(shop.attempt(back.clone()).await.unwrap().result.unwrap()["rolled_back"], 1);
+    assert_eq!(shop.attempt(back).await.unwrap().effect, Effect::Unchanged);
     assert_eq!(shop.status("C2").await, "issued");
     shop.check_books().await;
 }
@@ -560,7 +557,9 @@ async fn a_budget_is_spent_to_the_last_and_never_over(version: Version) {
     assert_eq!(shop.redeem("FIVE", "more", Some(usual())).await.unwrap().result.unwrap()["discount_minor"], 500);
     assert_eq!(shop.redeem("FIVE", "none", Some(usual())).await.unwrap_err().code(), "oltp.coupon_budget_spent");
     shop.done(Command::CouponDefinition(PutCouponDefinition { budget_minor: Some(1000), ..budget })).await;
-    shop.act(Command::CouponRollback(RollbackCoupons { order: Some(web("more")), redemption_id: None })).await.unwrap();
+    shop.attempt(Command::CouponRollback(RollbackCoupons { order: Some(web("more")), redemption_id: None }))
+        .await
+        .unwrap();
     assert_eq!(shop.reason("FIVE", usual()).await, "coupon_budget_spent");
     shop.check_books().await;
 }
@@ -590,7 +589,7 @@ async fn coupons_follow_a_merge_and_come_back(version: Version) {
     shop.done(Command::CouponDefinition(definition("d"))).await;
     let members = codes(&["m1", "m1", "m2"]);
     let issue = IssueCoupons { definition_code: "d".to_owned(), members, ..IssueCoupons::default() };
-    shop.act(Command::CouponIssue(issue)).await.unwrap();
+    shop.attempt(Command::CouponIssue(issue)).await.unwrap();
     let code: String = shop.value("select s.code from crm.coupon_code s join crm.coupon using (coupon_id) join crm.member m using (member_id) where member_no = 'm1' limit 1").await;
     shop.redeem(&code, "1", Some(usual())).await.unwrap();
     let counts = "select string_agg(member_no || coupons || uses, ' ' order by member_no) from (select m.member_no,
@@ -612,9 +611,9 @@ async fn a_sweep_changes_no_decision(version: Version) {
     shop.done(Command::CouponDefinition(PutCouponDefinition { validity_days: Some(1), ..definition("d") })).await;
     let issue =
         IssueCoupons { definition_code: "d".to_owned(), codes: codes(&["c1", "c2", "c3"]), ..IssueCoupons::default() };
-    shop.act(Command::CouponIssue(issue)).await.unwrap();
+    shop.attempt(Command::CouponIssue(issue)).await.unwrap();
     let reserve = ReserveCoupons { codes: codes(&["c2"]), cart: usual(), ..ReserveCoupons::default() };
-    shop.act(Command::CouponReserve(reserve)).await.unwrap();
+    shop.attempt(Command::CouponReserve(reserve)).await.unwrap();
     let client = shop.client().await.unwrap();
     client
         .execute(

@@ -1,14 +1,13 @@
 //! Points by command: lots that expire first in, first out, reservations, debts, transfers, and what time does to all of it.
 
-use crate::shop::{MORNING, Shop, context, giving_back, keyed, line, member, order, paid, time};
+use crate::shop::{MORNING, Shop, act, context, giving_back, keyed, line, member, order, paid, time};
 use engine_postgres::Version;
 use engine_postgres::testing::connect;
 use jiff::{SignedDuration, Timestamp};
 use model::IdentityKind;
 use oltp::command::*;
-use oltp::{Command, Done, Effect, Entity, OltpError};
+use oltp::{Command, Done, Effect, Entity};
 use serde_json::{Value, json};
-use std::sync::atomic::{AtomicU64, Ordering};
 use uuid::Uuid;
 
 crate::on_both!(
@@ -26,13 +25,6 @@ crate::on_both!(
     balances_move_by_the_ledger_only,
     a_merge_is_undone,
 );
-
-/// A key of its own for each action.
-pub async fn act(shop: &oltp::Oltp, command: Command) -> Result<Done, OltpError> {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    let key = format!("act-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    shop.run(&keyed(&key), &command).await.map(|(done, _)| done)
-}
 
 /// What a member has: spendable, pending, reserved, owed.
 fn has(done: &Done) -> (i64, i64, i64, i64) {

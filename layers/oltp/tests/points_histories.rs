@@ -1,6 +1,7 @@
 //! Random histories of points: many hands at once keep the books right, and one hand gets what a plain model says.
 
-use crate::points::{act, adjust, burn, capture, earn, refund, release, reserve, transfer};
+use crate::points::{adjust, burn, capture, earn, refund, release, reserve, transfer};
+use crate::shop::act;
 use crate::shop::{Shop, giving_back, line, member, order};
 use engine_postgres::Version;
 use jiff::{SignedDuration, Timestamp};

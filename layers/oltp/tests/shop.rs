@@ -72,14 +72,19 @@ impl Shop {
         self.run(&context(), &command).await.unwrap().0
     }
 
+    /// Does an action, with a key of its own.
+    pub async fn attempt(&self, command: Command) -> Result<Done, OltpError> {
+        act(&self.oltp, command).await
+    }
+
     /// Does an action that must work.
     pub async fn act(&self, command: Command) -> Done {
-        self.run(&keyed(&uuid::Uuid::now_v7().to_string()), &command).await.unwrap().0
+        self.attempt(command).await.unwrap()
     }
 
     /// Does an action that must not work; gives the code.
     pub async fn cannot(&self, command: Command) -> &'static str {
-        self.run(&keyed(&uuid::Uuid::now_v7().to_string()), &command).await.unwrap_err().code()
+        self.attempt(command).await.unwrap_err().code()
     }
 
     /// Runs a command that must not work.
@@ -135,6 +140,11 @@ impl Shop {
     pub async fn order(&self, order_no: &str) -> Value {
         self.get(oltp::Entity::ORDER, &format!("till:{order_no}"), false).await.unwrap().unwrap()
     }
+}
+
+/// Does an action, with a key of its own.
+pub async fn act(oltp: &Oltp, command: Command) -> Result<Done, OltpError> {
+    oltp.run(&keyed(&uuid::Uuid::now_v7().to_string()), &command).await.map(|(done, _)| done)
 }
 
 pub fn context() -> Context {

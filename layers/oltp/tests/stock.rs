@@ -1,7 +1,7 @@
-use crate::shop::{Shop, context, giving_back, keyed, line, order, store};
+use crate::shop::{Shop, act, context, giving_back, keyed, line, order, store};
 use engine_postgres::Version;
 use oltp::command::*;
-use oltp::{Command, Done, Effect, Entity, OltpError};
+use oltp::{Command, Effect, Entity};
 use serde_json::Value;
 use std::collections::HashSet;
 use uuid::Uuid;
@@ -22,11 +22,6 @@ crate::on_both!(
     goods_that_come_back_otherwise_are_stock_too,
     the_last_pieces_go_to_as_many_as_there_are,
 );
-
-/// Does an action, with a key of its own.
-pub async fn act(shop: &oltp::Oltp, command: Command) -> Result<Done, OltpError> {
-    shop.run(&keyed(&Uuid::now_v7().to_string()), &command).await.map(|(done, _)| done)
-}
 
 pub fn goods(lines: &[(&str, &str)]) -> Vec<StockLineValue> {
     let value = |(code, quantity): &(&str, &str)| StockLineValue {

@@ -1,8 +1,9 @@
 //! Random histories of all that moves stock, on many connections at once. Whatever came of each, every level is the sum of its movements,
 //! every promise is either kept, given back or over, and no promise was made of what was not there.
 
+use crate::shop::act;
 use crate::shop::{Shop, giving_back, keyed, line, order, store};
-use crate::stock::{act, adjust, arrived, capture, counted, receive, release, reserve, shrink, transfer};
+use crate::stock::{adjust, arrived, capture, counted, receive, release, reserve, shrink, transfer};
 use engine_postgres::Version;
 use oltp::command::*;
 use oltp::{Command, Config, Oltp, OltpError};

@@ -3,8 +3,10 @@
 use super::figure::{Figure, percentile};
 use super::shop::{Shop, paced};
 use anyhow::{Result, ensure};
+use bytes::Bytes;
 use futures_util::SinkExt as _;
 use model::IdentityKind;
+use oltp::Client;
 use oltp::command::LookupMember;
 use std::fmt::Write as _;
 use std::pin::pin;
@@ -47,8 +49,8 @@ fn phone(number: u64) -> String {
 
 /// A million members with a phone each, written past the commands: they are what is looked among, not what is measured.
 async fn fill(shop: &Shop) -> Result<()> {
-    let (client, connection) = tokio_postgres::connect(&shop.url(), tokio_postgres::NoTls).await?;
-    let connection = tokio::spawn(connection);
+    let client = shop.oltp.client().await?;
+    client.batch_execute("set statement_timeout = 0; set search_path = crm").await?;
     let ids: Vec<Uuid> = (0..MEMBERS).map(|_| Uuid::now_v7()).collect();
     copy(&client, "crm.member (member_id, member_no, enrolled_at)", |number, row| {
         writeln!(row, "{}\tbench-{number}\t2026-01-01", ids[number as usize])
@@ -68,23 +70,17 @@ async fn fill(shop: &Shop) -> Result<()> {
             "vacuum analyze crm.member; vacuum analyze crm.member_identity; vacuum analyze crm.points_account",
         )
         .await?;
-    drop(client);
-    connection.await??;
     Ok(())
 }
 
-async fn copy(
-    client: &tokio_postgres::Client,
-    table: &str,
-    row: impl Fn(u64, &mut String) -> std::fmt::Result,
-) -> Result<()> {
-    let mut sink = pin!(client.copy_in::<_, axum::body::Bytes>(&format!("copy {table} from stdin")).await?);
+async fn copy(client: &Client, table: &str, row: impl Fn(u64, &mut String) -> std::fmt::Result) -> Result<()> {
+    let mut sink = pin!(client.copy_in::<str, Bytes>(&format!("copy {table} from stdin")).await?);
     for piece in (0..MEMBERS).step_by(PIECE as usize) {
         let mut rows = String::new();
         for number in piece..(piece + PIECE).min(MEMBERS) {
             row(number, &mut rows)?;
         }
-        sink.send(rows.into()).await?;
+        sink.send(Bytes::from(rows)).await?;
     }
     sink.close().await?;
     Ok(())
