@@ -36,7 +36,8 @@ impl Entity {
                 name: "member",
                 about: "The member: our id or your number",
                 takes: Takes::Code,
-                sql: "t.member_id is not null and t.account_id = any (array(select a.account_id from crm.points_account a
+                sql:
+                    "t.member_id is not null and t.account_id = any (array(select a.account_id from crm.points_account a
                     where a.member_id = coalesce((select m.member_id from crm.member m where m.member_id = {id}),
                         (select m.member_id from crm.member m where m.member_no = {}))))",
             },
