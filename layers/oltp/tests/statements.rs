@@ -56,6 +56,6 @@ fn all_files_are_statements() {
     // For pgbench, which has a language of its own.
     assert!(files.remove("bench_order").is_some());
     let named: BTreeMap<_, _> =
-        oltp::statement::ALL.into_iter().map(|(name, sql)| (name.to_owned(), sql.to_owned())).collect();
+        oltp::statement::ALL.iter().map(|(name, sql)| ((*name).to_owned(), (*sql).to_owned())).collect();
     assert_eq!(named, files);
 }
