@@ -299,6 +299,7 @@ union all
 select 'price ' || a.price_code || ' overlaps ' || b.price_code
 from crm.price a join crm.price b on (a.sku_id, a.scope, a.type, a.currency, a.priority) = (b.sku_id, b.scope, b.type, b.currency, b.priority)
     and a.price_code < b.price_code and a.valid && b.valid and not a.withdrawn and not b.withdrawn
+union all
 select 'delivery ' || i.inbox_id || ' is done and says why not'
 from crm.inbox i where i.status = 'done' and i.code is not null
 union all
