@@ -243,7 +243,7 @@ pub struct Keys {
 pub enum KeysAction {
     /// Make a key; it is shown once
     #[command(
-        after_help = "Examples:\n  storewide keys create till-7 --role writer\n  storewide keys create web --write-key"
+        after_help = "Examples:\n  storewide keys create till-7 --role writer --scope orders:write --scope members:read --expires 2027-01-01T00:00:00Z\n  storewide keys create clerk --scope members:read --scope pii:read\n  storewide keys create web --write-key"
     )]
     Create {
         /// Name of its owner
@@ -251,6 +251,18 @@ pub enum KeysAction {
         /// reader, writer or admin
         #[arg(long, default_value = "reader")]
         role: String,
+        /// What of its role the key may do, such as orders:write; all but personal data when absent, `*` for all
+        #[arg(long = "scope", value_name = "SCOPE", conflicts_with = "write_key")]
+        scopes: Vec<String>,
+        /// Until when it is valid, RFC 3339; for ever when absent
+        #[arg(long = "expires", value_name = "TIME", conflicts_with = "write_key")]
+        expires_at: Option<String>,
+        /// Requests that it may make in a second, in the long run; the server's limit when absent
+        #[arg(long, value_name = "N", conflicts_with = "write_key")]
+        requests_per_s: Option<u32>,
+        /// Requests that it may make at once after a rest; those of a second when absent
+        #[arg(long, value_name = "N", requires = "requests_per_s")]
+        burst: Option<u32>,
         /// Make a write key for the gateway instead of an API key
         #[arg(long, conflicts_with = "role")]
         write_key: bool,
@@ -261,6 +273,18 @@ pub enum KeysAction {
     /// List keys, without their secrets
     #[command(after_help = "Example:\n  storewide keys list --json")]
     List {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give an API key a new secret; it is shown once
+    #[command(after_help = "Example:\n  storewide keys rotate 019a2b1c-7d5e-7c3a-9f10-2b6f0c1d4e5f --overlap 86400")]
+    Rotate {
+        /// Its id
+        id: String,
+        /// Seconds for which the old secret works on
+        #[arg(long, value_name = "SECONDS", default_value_t = 3_600, value_parser = clap::value_parser!(u32).range(0..=2_592_000))]
+        overlap: u32,
         /// Print one JSON object
         #[arg(long)]
         json: bool,

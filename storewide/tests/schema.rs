@@ -17,6 +17,7 @@ const UNPUBLISHED: &[(&str, &str)] = &[
     ("api_key", "hashes of keys"),
     ("points_merge", "what an un-merge gives back"),
     ("points_merge_part", "what an un-merge gives back"),
+    ("record_kind", "how commands name records, the same in every house"),
 ];
 
 async fn migrated() -> tokio_postgres::Client {

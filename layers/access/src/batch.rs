@@ -105,7 +105,7 @@ enum End {
 /// A batch under way.
 struct Batch {
     door: Arc<Door>,
-    context: Context,
+    caller: Caller,
     results: Results,
     pieces: BodyDataStream,
     lines: Lines,
@@ -126,6 +126,9 @@ pub(crate) async fn post(
     body: Body,
 ) -> Result<Response, Problem> {
     body::check(&headers, body::is_lines, "application/x-ndjson")?;
+    if caller.context.if_version.is_some() {
+        return Err(error::header("if-match", "is for paths that put a record"));
+    }
     let Query(query) = query.map_err(|_| error::query("the query may say results=all or results=failed"))?;
     if caller.context.idempotency_key.as_ref().is_some_and(|key| key.len() > BATCH_KEY_MAX) {
         return Err(error::header("idempotency-key", &format!("of a batch has at most {BATCH_KEY_MAX} characters")));
@@ -134,7 +137,7 @@ pub(crate) async fn post(
     let batch = Batch {
         lines: Lines::new(door.config.line_bytes_max),
         door,
-        context: caller.context,
+        caller,
         results: query.results,
         pieces: body.into_data_stream(),
         line: 0,
@@ -160,6 +163,7 @@ impl Batch {
         while answer.is_empty() {
             let chunk = self.gather().await;
             if !chunk.is_empty() {
+                self.pay(chunk.len()).await;
                 self.run(chunk, &mut answer).await;
             }
             if let Some(end) = self.end.take() {
@@ -168,6 +172,17 @@ impl Batch {
             }
         }
         (answer.into(), false)
+    }
+
+    /// Waits until the key may send so many more lines: a stream under way is slowed down rather than refused.
+    async fn pay(&mut self, lines: usize) {
+        loop {
+            let (_, verdict) = self.door.charge(self.caller.principal(), lines as u64);
+            if verdict.wait.is_zero() {
+                return;
+            }
+            tokio::time::sleep(verdict.wait).await;
+        }
     }
 
     /// The next lines: as many as fit into a transaction, or as have come when the sender pauses.
@@ -222,8 +237,10 @@ impl Batch {
 
     fn parse(&self, text: &[u8]) -> Result<(&'static Kind, Context, Command), Problem> {
         let Asked { kind, command, key } = line::read(text)?;
-        let key = key.or_else(|| self.context.idempotency_key.as_ref().map(|batch| format!("{batch}/{}", self.line)));
-        Ok((kind, Context { idempotency_key: key, ..self.context.clone() }, command))
+        self.caller.may(&format!("{}:write", kind.area()))?;
+        let context = &self.caller.context;
+        let key = key.or_else(|| context.idempotency_key.as_ref().map(|batch| format!("{batch}/{}", self.line)));
+        Ok((kind, Context { idempotency_key: key, ..context.clone() }, command))
     }
 
     /// Runs a chunk and writes its answers, in the order of the lines.

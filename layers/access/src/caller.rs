@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use oltp::Context;
 use runtime::Problem;
-use runtime::auth::{Principal, Role};
+use runtime::auth::{PERSONAL, Principal, Role, forbidden};
 use runtime::http::RequestId;
 
 /// Longest idempotency key, in characters.
@@ -19,10 +19,36 @@ const REASON_MAX: usize = 512;
 pub(crate) struct Caller {
     /// For the store.
     pub(crate) context: Context,
+    /// The key's owner.
+    principal: Principal,
+}
+
+impl Caller {
     /// Whether it may see and do what is of others.
-    pub(crate) is_admin: bool,
+    pub(crate) fn is_admin(&self) -> bool {
+        self.principal.role == Role::Admin
+    }
+
     /// Whether personal values may be shown.
-    pub(crate) sees_personal: bool,
+    pub(crate) fn sees_personal(&self) -> bool {
+        self.principal.scopes.allow(PERSONAL)
+    }
+
+    /// Whether the key may do what a scope names.
+    pub(crate) fn may(&self, scope: &str) -> Result<(), Problem> {
+        if self.principal.scopes.allow(scope) { Ok(()) } else { Err(forbidden(scope)) }
+    }
+
+    /// Whether the key may do what only admins do, and keys that name the scope.
+    pub(crate) fn may_by_name(&self, scope: &str) -> Result<(), Problem> {
+        let may = self.principal.role == Role::Admin || self.principal.scopes.name(scope);
+        if may { self.may(scope) } else { Err(forbidden(scope)) }
+    }
+
+    /// The owner, for whoever counts what it does.
+    pub(crate) const fn principal(&self) -> &Principal {
+        &self.principal
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {
@@ -39,11 +65,12 @@ impl<S: Sync> FromRequestParts<S> for Caller {
             reason: text(&parts.headers, "x-reason", REASON_MAX, "is UTF-8 text of at most 512 bytes")?,
             request_id,
             idempotency_key: text(&parts.headers, "idempotency-key", KEY_MAX, "has 1 to 255 visible ASCII characters")?,
+            if_version: if_match(&parts.headers)?,
         };
         if let Some(key) = &context.idempotency_key {
             check_key(key).map_err(|rule| error::header("idempotency-key", rule))?;
         }
-        Ok(Self { context, is_admin: principal.role >= Role::Admin, sees_personal: principal.role >= Role::Writer })
+        Ok(Self { context, principal: principal.clone() })
     }
 }
 
@@ -60,4 +87,14 @@ fn text(headers: &HeaderMap, name: &str, most: usize, rule: &str) -> Result<Opti
         return Err(error::header(name, rule));
     }
     Ok(Some(text.to_owned()))
+}
+
+/// The version that `If-Match` names, as `ETag` gave it.
+fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
+    let rule = "is one ETag of a record, such as \"3\"";
+    let mut all = headers.get_all("if-match").iter();
+    let Some(value) = all.next() else { return Ok(None) };
+    let text = value.to_str().ok().filter(|_| all.next().is_none()).map(str::trim);
+    let version = text.and_then(|text| text.strip_prefix('"')?.strip_suffix('"')?.parse().ok());
+    version.filter(|version| *version > 0).map(Some).ok_or_else(|| error::header("if-match", rule))
 }

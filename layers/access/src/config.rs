@@ -22,6 +22,11 @@ pub struct Config {
     pub chunk_bytes_max: usize,
     /// Longest silence of a batch's sender, in milliseconds.
     pub batch_idle_ms_max: u64,
+    /// Requests, and lines of batches, that a key may send in a second in the long run, where it has no limit of its own. Each process
+    /// counts by itself.
+    pub requests_per_s: u32,
+    /// Requests that a key may send at once after a rest, where it has no limit of its own.
+    pub burst: u32,
     /// The raw inbox and its router.
     pub inbox: InboxConfig,
     /// Imports.
@@ -113,6 +118,9 @@ impl Default for Config {
             chunk_lines_max: 500,
             chunk_bytes_max: 2 << 20,
             batch_idle_ms_max: 60_000,
+            // Against a caller that runs wild, not to hold back an import: give a till's key a limit of its own.
+            requests_per_s: 50_000,
+            burst: 100_000,
             inbox: InboxConfig::default(),
             imports: ImportsConfig::default(),
         }

@@ -123,7 +123,7 @@ pub(crate) async fn get(
     let found = intake.oltp.delivery(id).await.map_err(|error| error::of_store(&error, ""))?;
     let found = found.ok_or_else(|| error::not_found("delivery"))?;
     let mut shown = found.facts;
-    if caller.sees_personal {
+    if caller.sees_personal() {
         shown["headers"] = found.headers;
         for (name, body) in [("payload", found.payload), ("corrected_payload", found.corrected)] {
             shown[name] = body.map_or(Value::Null, |body| readable(&body));

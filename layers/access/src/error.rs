@@ -1,8 +1,10 @@
 //! What the door answers when it does not do what it was asked. Texts name fields and limits, never values.
 
+use crate::http::whole_seconds;
 use axum::http::StatusCode;
 use oltp::OltpError;
 use runtime::Problem;
+use std::time::Duration;
 
 /// Seconds to wait before a retry when the house is busy.
 const RETRY_AFTER_S: u32 = 1;
@@ -65,4 +67,10 @@ pub(crate) fn not_found(noun: &str) -> Problem {
 pub(crate) fn busy() -> Problem {
     let detail = "too many requests are under way; retry with the same idempotency key";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "access.busy", detail).after(RETRY_AFTER_S)
+}
+
+pub(crate) fn limited(wait: Duration) -> Problem {
+    let seconds = u32::try_from(whole_seconds(wait)).unwrap_or(u32::MAX).max(1);
+    let detail = "the key has asked too often; wait, or ask for a key with a higher limit";
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "access.rate_limited", detail).after(seconds)
 }

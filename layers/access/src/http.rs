@@ -2,19 +2,21 @@
 
 use crate::caller::Caller;
 use crate::config::Config;
+use crate::rate::{Buckets, Verdict};
 use crate::{batch, error, keys, members, metrics, points, records};
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use axum::{Json, Router};
 use oltp::command::KINDS;
 use oltp::{Entity, Oltp};
-use runtime::auth::{Guard, Keys, Role, require};
+use runtime::auth::{Guard, Keys, Principal, Rate, Role, require};
 use runtime::{Meter, Problem};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use utoipa::openapi::OpenApi;
 
@@ -41,6 +43,8 @@ pub(crate) struct Door {
     pub(crate) config: Config,
     pub(crate) batches: Arc<Semaphore>,
     requests: Semaphore,
+    buckets: Buckets,
+    opened: Instant,
     openapi: OpenApi,
 }
 
@@ -48,62 +52,62 @@ pub(crate) struct Door {
 pub fn router(access: Access) -> Router {
     let Access { oltp, meter, config, openapi } = access;
     let keys: Arc<dyn Keys> = Arc::new(oltp.clone());
-    let behind = |role| from_fn_with_state(Guard { keys: Arc::clone(&keys), role }, require);
     let door = Arc::new(Door {
         oltp,
         meter,
         batches: Arc::new(Semaphore::new(config.batches_max)),
         requests: Semaphore::new(config.requests_max),
+        buckets: Buckets::default(),
+        opened: Instant::now(),
         config,
         openapi,
     });
-    let (mut readers, mut writers) = (Router::new(), Router::new().route("/api/v1/batch", post(batch::post)));
+    let behind = |routes: MethodRouter<Arc<Door>>, role, scope: String| {
+        let guard = Guard { keys: Arc::clone(&keys), role, scope: scope.into() };
+        // The last is asked first.
+        routes
+            .route_layer(from_fn_with_state(Arc::clone(&door), meter_key))
+            .route_layer(from_fn_with_state(guard, require))
+    };
+    let mut routes = Router::new();
     for kind in KINDS {
-        writers = writers.route(
-            &format!("/api/v1/{}", kind.path),
+        let put =
             post(move |State(door): State<Arc<Door>>, caller: Caller, headers: HeaderMap, body: Body| async move {
                 records::put(&door, kind, &caller, &headers, body).await
-            }),
-        );
+            });
+        let put = behind(put, Role::Writer, format!("{}:write", kind.area()));
+        routes = routes.route(&format!("/api/v1/{}", kind.path), put);
     }
     for entity in Entity::ALL.iter().copied() {
-        let path = format!("/api/v1/{}", entity.path);
-        readers = readers.route(
-            &path,
-            get(move |State(door): State<Arc<Door>>, caller: Caller, query| async move {
-                records::list(&door, entity, &caller, query).await
-            }),
-        );
+        let (path, scope) = (format!("/api/v1/{}", entity.path), format!("{}:read", entity.area()));
+        let list = get(move |State(door): State<Arc<Door>>, caller: Caller, query| async move {
+            records::list(&door, entity, &caller, query).await
+        });
+        routes = routes.route(&path, behind(list, Role::Reader, scope.clone()));
         if entity.is_single() {
-            readers = readers.route(
-                &format!("{path}/{{id}}"),
-                get(move |State(door): State<Arc<Door>>, caller: Caller, id, query| async move {
-                    records::get(&door, entity, &caller, id, query).await
-                }),
-            );
+            let one = get(move |State(door): State<Arc<Door>>, caller: Caller, id, query| async move {
+                records::get(&door, entity, &caller, id, query).await
+            });
+            routes = routes.route(&format!("{path}/{{id}}"), behind(one, Role::Reader, scope));
         }
     }
-    readers = readers
-        .route(
-            "/api/v1/members/lookup",
-            post(|State(door): State<Arc<Door>>, caller: Caller, headers: HeaderMap, body: Body| async move {
-                members::lookup(&door, &caller, &headers, body).await
-            }),
-        )
-        .route(
-            "/api/v1/members/{id}/export",
-            get(|State(door): State<Arc<Door>>, caller: Caller, id, query| async move {
-                members::export(&door, &caller, id, query).await
-            }),
-        );
-    readers = readers.route("/api/v1/points/liability", get(points::liability));
-    let admins = Router::new()
-        .route("/api/v1/keys", post(keys::create).get(keys::list))
-        .route("/api/v1/keys/{id}", delete(keys::revoke));
-    Router::new()
-        .merge(readers.route_layer(behind(Role::Reader)))
-        .merge(writers.route_layer(behind(Role::Writer)))
-        .merge(admins.route_layer(behind(Role::Admin)))
+    let lookup = post(|State(door): State<Arc<Door>>, caller: Caller, headers: HeaderMap, body: Body| async move {
+        members::lookup(&door, &caller, &headers, body).await
+    });
+    let export = get(|State(door): State<Arc<Door>>, caller: Caller, id, query| async move {
+        members::export(&door, &caller, id, query).await
+    });
+    let admin = |routes, action: &str| behind(routes, Role::Admin, format!("keys:{action}"));
+    routes
+        .route("/api/v1/members/lookup", behind(lookup, Role::Reader, "members:read".to_owned()))
+        .route("/api/v1/members/{id}/export", behind(export, Role::Reader, "members:read".to_owned()))
+        .route("/api/v1/points/liability", behind(get(points::liability), Role::Reader, "points:read".to_owned()))
+        // What a line may do is asked line by line.
+        .route("/api/v1/batch", behind(post(batch::post), Role::Writer, String::new()))
+        .route("/api/v1/keys", admin(get(keys::list), "read"))
+        .route("/api/v1/keys", admin(post(keys::create), "write"))
+        .route("/api/v1/keys/{id}", admin(delete(keys::revoke), "write"))
+        .route("/api/v1/keys/{id}/rotate", admin(post(keys::rotate), "write"))
         .route("/openapi.json", get(document))
         .route_layer(from_fn_with_state(Arc::clone(&door), admit))
         .with_state(door)
@@ -128,6 +132,42 @@ async fn admit(State(door): State<Arc<Door>>, request: Request, next: Next) -> R
         _ => {}
     }
     response
+}
+
+/// Lets a request pass while its key has not asked too often, and says in every answer how much is left.
+async fn meter_key(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    let Some(principal) = request.extensions().get::<Principal>() else { return next.run(request).await };
+    let (rate, verdict) = door.charge(principal, 1);
+    let mut response = if verdict.wait.is_zero() {
+        next.run(request).await
+    } else {
+        door.meter.count(metrics::LIMITED, 1);
+        error::limited(verdict.wait).into_response()
+    };
+    // As the IETF's draft of these headers has it: q, what may come at once; w, the seconds that bring so much; r, what is left now;
+    // t, the seconds until all is there again.
+    let policy = format!("\"key\";q={};w={}", rate.burst, rate.burst.div_ceil(rate.per_s.max(1)));
+    let left = format!("\"key\";r={};t={}", verdict.left, whole_seconds(verdict.full_in));
+    for (name, text) in [("ratelimit-policy", policy), ("ratelimit", left)] {
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}
+
+/// Seconds, rounded up.
+pub(crate) fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+impl Door {
+    /// Takes from the bucket of a key.
+    pub(crate) fn charge(&self, principal: &Principal, cost: u64) -> (Rate, Verdict) {
+        let usual = Rate { per_s: self.config.requests_per_s, burst: self.config.burst };
+        let rate = principal.rate.unwrap_or(usual);
+        (rate, self.buckets.take(principal.id, self.opened.elapsed(), cost, rate))
+    }
 }
 
 /// Room for one more batch.

@@ -34,7 +34,7 @@ const TOO_LONG: &[u8] = b"\0too long";
 
 /// A caller's import of its own, or anybody's for admins.
 fn of(caller: &Caller) -> Option<&str> {
-    (!caller.is_admin).then_some(caller.context.actor.as_str())
+    (!caller.is_admin()).then_some(caller.context.actor.as_str())
 }
 
 fn id_of(path: Result<Path<String>, PathRejection>) -> Result<Uuid, Problem> {

@@ -93,7 +93,9 @@ impl Intake {
     /// The doors: hooks, which know their callers by themselves; the inbox and imports, each behind its role. Has no fallback.
     pub fn router(&self) -> Router {
         let keys: Arc<dyn Keys> = Arc::new(self.oltp.clone());
-        let behind = |role| from_fn_with_state(Guard { keys: Arc::clone(&keys), role }, require);
+        let behind = |role, scope: &'static str| {
+            from_fn_with_state(Guard { keys: Arc::clone(&keys), role, scope: scope.into() }, require)
+        };
         let hooks = Router::new().route("/hooks/{connector}/{account}", post(hooks::post));
         let readers = Router::new()
             .route("/api/v1/inbox", get(deliveries::list))
@@ -109,9 +111,9 @@ impl Intake {
             .route("/api/v1/inbox/{id}/replay", post(deliveries::replay));
         Router::new()
             .merge(hooks)
-            .merge(readers.route_layer(behind(Role::Reader)))
-            .merge(writers.route_layer(behind(Role::Writer)))
-            .merge(admins.route_layer(behind(Role::Admin)))
+            .merge(readers.route_layer(behind(Role::Reader, "inbox:read")))
+            .merge(writers.route_layer(behind(Role::Writer, "imports:write")))
+            .merge(admins.route_layer(behind(Role::Admin, "inbox:write")))
             // Each door has limits of its own.
             .layer(DefaultBodyLimit::disable())
             .with_state(self.clone())

@@ -23,10 +23,12 @@ mod members;
 pub mod metrics;
 mod openapi;
 mod points;
+mod rate;
 mod reason;
 pub mod receiver;
 mod records;
 mod router;
+mod scope;
 
 pub use config::Config;
 pub use http::{Access, POSITION, router};

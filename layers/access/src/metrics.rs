@@ -36,3 +36,5 @@ pub const ROUTER: &str = "router";
 pub const IMPORTED: &str = "import_line";
 /// Failures of imports to reach the store.
 pub const IMPORT: &str = "import";
+/// Requests refused because their key had asked too often.
+pub const LIMITED: &str = "limited";

@@ -63,6 +63,9 @@ pub(crate) async fn put(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    if caller.context.if_version.is_some() && (kind.action || Entity::named(kind.noun).is_none()) {
+        return Err(error::header("if-match", "is for paths that put a record"));
+    }
     let body = body::json(headers, body, &door.config).await?;
     let started = Instant::now();
     let command = kind::command(kind, &body, "")?;
@@ -101,6 +104,11 @@ fn pairs(query: Result<Query<Vec<(String, String)>>, QueryRejection>) -> Result<
     Ok(pairs)
 }
 
+/// Records of guarded kinds are for admins, and for keys that name the scope.
+fn may_read(entity: &Entity, caller: &Caller) -> Result<(), Problem> {
+    if entity.guarded { caller.may_by_name(&format!("{}:read", entity.area())) } else { Ok(()) }
+}
+
 /// What the store says of a query, as the door says it.
 fn of_query(error: &OltpError) -> Problem {
     match error {
@@ -117,6 +125,7 @@ pub(crate) async fn get(
     id: Result<Path<String>, PathRejection>,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Response, Problem> {
+    may_read(entity, caller)?;
     let Path(id) = id.map_err(|_| error::path())?;
     let pairs = pairs(query)?;
     let fields = match pairs.as_slice() {
@@ -124,7 +133,8 @@ pub(crate) async fn get(
         [(name, text)] if name == "fields" => Some(Fields::parse(text).map_err(|error| of_query(&error))?),
         _ => return Err(error::query("the query of one record has at_least and fields, each once")),
     };
-    let found = door.oltp.get(entity, &id, caller.sees_personal).await.map_err(|error| error::of_store(&error, ""))?;
+    let found =
+        door.oltp.get(entity, &id, caller.sees_personal()).await.map_err(|error| error::of_store(&error, ""))?;
     let mut record = [found.ok_or_else(|| error::not_found(entity.name))?];
     let version = record[0]["row_version"].as_i64();
     if let Some(fields) = fields {
@@ -147,9 +157,10 @@ pub(crate) async fn list(
     caller: &Caller,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Response, Problem> {
+    may_read(entity, caller)?;
     let pairs = pairs(query)?;
     let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let ask = Ask::parse(entity, pairs).map_err(|error| of_query(&error))?;
-    let Page { items, next } = door.oltp.list(&ask, caller.sees_personal).await.map_err(|error| of_query(&error))?;
+    let Page { items, next } = door.oltp.list(&ask, caller.sees_personal()).await.map_err(|error| of_query(&error))?;
     Ok(Json(Listed { items, next }).into_response())
 }

@@ -156,6 +156,7 @@ fn commands(
             reason: None,
             request_id: id.to_string(),
             idempotency_key: Some(format!("{id}.{}/{place}", delivery.revision)),
+            if_version: None,
         };
         Ok((context, asked.command))
     });

@@ -20,6 +20,28 @@ fn references(value: &Value, found: &mut Vec<String>) {
     }
 }
 
+/// Each operation shows what it takes and what it gives, and each schema what it looks like.
+fn everything_has_an_example(document: &Value) {
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        let fields = schema["properties"].as_object();
+        let each = fields.is_some_and(|fields| fields.values().any(|field| field.get("example").is_some()));
+        assert!(each || schema.get("examples").is_some() || schema.get("example").is_some(), "{name} shows nothing");
+    }
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let contents = operation["responses"].as_object().unwrap().values().chain([&operation["requestBody"]]);
+            for content in
+                contents.filter_map(|holder| holder["content"].as_object()).flat_map(|content| content.values())
+            {
+                assert!(content.get("example").is_some(), "{method} {path}: {content}");
+            }
+            for status in ["401", "403", "429", "500", "503"] {
+                assert!(operation["responses"][status].is_object(), "{method} {path}: {status}");
+            }
+        }
+    }
+}
+
 crate::on_both!(the_document_is_whole_and_its_examples_work,);
 
 async fn the_document_is_whole_and_its_examples_work(version: Version) {
@@ -32,6 +54,7 @@ async fn the_document_is_whole_and_its_examples_work(version: Version) {
     for path in found {
         assert!(document.pointer(path.trim_start_matches('#')).is_some(), "{path}");
     }
+    everything_has_an_example(&document);
     for kind in ["stores", "products", "skus", "members", "orders", "returns"] {
         let operation = &document["paths"][format!("/api/v1/{kind}")]["post"];
         let example = &operation["requestBody"]["content"]["application/json"]["example"];

@@ -5,7 +5,7 @@ use access::{Access, Config, Intake};
 use contract::sources::{SecretPlace, Sources};
 use engine_postgres::{Version, testing};
 use model::{Layer, Tokeniser};
-use oltp::Oltp;
+use oltp::{NewKey, Oltp};
 use reqwest::{Client, RequestBuilder, Response};
 use runtime::Telemetry;
 use runtime::auth::Role;
@@ -44,9 +44,12 @@ impl House {
         let telemetry = Telemetry::default();
         let oltp = Oltp::new(&store, pg, Tokeniser::new(b"test"), telemetry.meter(Layer::Oltp)).unwrap();
         oltp.migrate().await.unwrap();
-        let (_, admin) = oltp.create_api_key("boss", Role::Admin, None).await.unwrap();
-        let (_, writer) = oltp.create_api_key("till", Role::Writer, None).await.unwrap();
-        let (_, reader) = oltp.create_api_key("report", Role::Reader, None).await.unwrap();
+        let (_, admin) = oltp
+            .create_api_key(&NewKey { scopes: Some(vec!["*".to_owned()]), ..NewKey::new("boss", Role::Admin) })
+            .await
+            .unwrap();
+        let (_, writer) = oltp.create_api_key(&NewKey::new("till", Role::Writer)).await.unwrap();
+        let (_, reader) = oltp.create_api_key(&NewKey::new("report", Role::Reader)).await.unwrap();
         let sources = Sources::embedded();
         let receivers = Receivers::open(&sources, Intake::limits(&config), &secret).unwrap();
         let intake = Intake::with(oltp.clone(), telemetry.meter(Layer::Access), &config, receivers);
@@ -67,6 +70,17 @@ impl House {
 
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// A key of its own.
+    pub async fn key(&self, key: NewKey) -> String {
+        self.oltp.create_api_key(&key).await.unwrap().1
+    }
+
+    /// A key with these scopes.
+    pub async fn scoped(&self, role: Role, scopes: &[&str]) -> String {
+        let scopes = Some(scopes.iter().map(|scope| (*scope).to_owned()).collect());
+        self.key(NewKey { scopes, ..NewKey::new("scoped", role) }).await
     }
 
     /// A write by the writer.
@@ -130,7 +144,7 @@ pub async fn problem(answer: Response) -> (u16, String, String) {
     assert_eq!(answer.headers()["content-type"], "application/problem+json", "{status}");
     let problem: Value = answer.json().await.unwrap();
     assert_eq!(problem["status"], status);
-    assert_eq!(problem["retry"], status >= 500 || status == 408, "{problem}");
+    assert_eq!(problem["retry"], status >= 500 || [408, 429].contains(&status), "{problem}");
     let text = |name: &str| problem[name].as_str().unwrap_or_default().to_owned();
     (status, text("code"), text("pointer"))
 }

@@ -114,7 +114,7 @@ async fn an_import_is_of_whoever_sent_it(version: Version) {
     let path = format!("/api/v1/imports/{id}");
     assert_eq!(house.get(&path, &house.reader).await.status(), 403);
     assert_eq!(house.get(&path, &house.admin).await.status(), 200);
-    let (_, other) = house.oltp.create_api_key("other", runtime::auth::Role::Writer, None).await.unwrap();
+    let (_, other) = house.oltp.create_api_key(&oltp::NewKey::new("other", runtime::auth::Role::Writer)).await.unwrap();
     assert_eq!(house.get(&path, &other).await.status(), 404);
     assert_eq!(house.get(&format!("{path}/failures"), &other).await.status(), 404);
     let cancel = |key: &str| house.client.post(house.url(&format!("{path}/cancel"))).bearer_auth(key.to_owned()).send();

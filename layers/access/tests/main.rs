@@ -28,5 +28,7 @@ mod house;
 mod imports;
 mod inbox;
 mod keys;
+mod limits;
 mod members;
+mod personal;
 mod records;

@@ -59,7 +59,10 @@ pub fn router(oltp: Oltp, keys: Arc<dyn Keys>) -> Router {
     Router::new()
         .route("/api/v1/decisions", get(list))
         .route("/api/v1/decisions/{id}", get(read))
-        .route_layer(middleware::from_fn_with_state(Guard { keys, role: Role::Reader }, require))
+        .route_layer(middleware::from_fn_with_state(
+            Guard { keys, role: Role::Reader, scope: "decisions:read".into() },
+            require,
+        ))
         .with_state(oltp)
 }
 

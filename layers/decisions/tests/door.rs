@@ -15,7 +15,7 @@ struct OneKey;
 #[async_trait]
 impl Keys for OneKey {
     async fn principal(&self, key: &str) -> Result<Option<Principal>, String> {
-        Ok((key == "right").then(|| Principal { id: uuid::Uuid::nil(), name: "test".to_owned(), role: Role::Reader }))
+        Ok((key == "right").then(|| Principal::new(uuid::Uuid::nil(), "test", Role::Reader)))
     }
 }
 

@@ -65,6 +65,18 @@ begin
     for wave in select value from jsonb_array_elements(waves) loop
         items := wave -> 'items';
         continue when items = '[]';
+        if work ? 'conditional' then
+            answers := crm.outdated(wave ->> 'kind', items);
+            if answers <> '[]' then
+                told := told || answers;
+                items := crm.without(jsonb_build_array(wave), answers) #> '{0,items}';
+                continue when items = '[]';
+            end if;
+        end if;
+        if crm.is_personal(wave ->> 'kind') then
+            -- Until the transaction ends: see migration `keys`.
+            perform set_config('storewide.pii', 'on', true);
+        end if;
         case wave ->> 'kind'
             when 'order' then
                 answers := crm.put_orders(items);

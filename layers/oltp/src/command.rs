@@ -166,6 +166,12 @@ pub struct Kind {
 }
 
 impl Kind {
+    /// The area of a key's scopes that it is of: the first word of its path.
+    #[must_use]
+    pub fn area(&self) -> &'static str {
+        self.path.split('/').next().unwrap_or(self.path)
+    }
+
     const fn of<T: Asked>() -> Self {
         Self {
             noun: T::NOUN,
@@ -303,6 +309,8 @@ pub struct Context {
     pub request_id: String,
     /// The caller's key of this command: a repeat with the same key gets the first answer.
     pub idempotency_key: Option<String>,
+    /// The version that the record must have for the command to be done; any where none is given.
+    pub if_version: Option<i64>,
 }
 
 /// What a command did.

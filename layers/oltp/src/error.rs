@@ -41,8 +41,13 @@ pub enum OltpError {
     Internal(String),
 }
 
+/// The record has another version than the one asked for.
+const VERSION_MISMATCH: &str = "oltp.version_mismatch";
+
 /// Faults that the SQL functions answer, with the code that callers see. Conflicts are with other records.
 const FAULTS: &[(&str, &str, bool)] = &[
+    ("not_versioned", "oltp.not_versioned", false),
+    ("version_mismatch", VERSION_MISMATCH, true),
     ("unknown_store", "oltp.unknown_store", false),
     ("unknown_product", "oltp.unknown_product", false),
     ("unknown_sku", "oltp.unknown_sku", false),
@@ -157,9 +162,10 @@ impl OltpError {
 
     /// The HTTP status that says the same.
     #[must_use]
-    pub const fn status(&self) -> u16 {
+    pub fn status(&self) -> u16 {
         match self {
             Self::Invalid { .. } | Self::IdempotencyMismatch => 422,
+            Self::Conflict { code, .. } if *code == VERSION_MISMATCH => 412,
             Self::Conflict { .. } => 409,
             Self::NotFound(_) => 404,
             Self::Unavailable(_) => 503,

@@ -80,7 +80,7 @@ impl Oltp {
     /// [`OltpError::Invalid`] for a context that cannot be; [`OltpError::Unavailable`] when the server does not answer.
     pub async fn open_import(&self, context: &Context) -> Result<Opened, OltpError> {
         check::context(context)?;
-        let Context { actor, reason, request_id, idempotency_key } = context;
+        let Context { actor, reason, request_id, idempotency_key, .. } = context;
         let request = json!({
             "id": Uuid::now_v7(), "actor": actor, "reason": reason, "request": request_id, "key": idempotency_key,
             "patience_s": PATIENCE_S,
@@ -134,6 +134,7 @@ impl Oltp {
                     reason: row.get("reason"),
                     request_id: request_id.unwrap_or_default(),
                     idempotency_key: None,
+                    if_version: None,
                 },
                 chunk_no: row.get("chunk_no"),
                 first_line: row.get::<_, i64>("first_line").unsigned_abs(),

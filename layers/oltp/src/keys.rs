@@ -1,4 +1,5 @@
-//! API keys of the trusted doors and write keys of the gateway. Only SHA-256 hashes are kept; a secret is shown once.
+//! API keys of the trusted doors and write keys of the gateway. Only SHA-256 hashes are kept; a secret is shown once. A key is found by
+//! its hash: whatever the time of the search tells of a hash is no way to a secret of 256 random bits.
 
 use crate::command::Context;
 use crate::error::OltpError;
@@ -6,7 +7,7 @@ use crate::pool::{Oltp, Parameters};
 use crate::{check, statement};
 use model::Timestamp;
 use rand::RngCore;
-use runtime::auth::{Keys, Principal, Role};
+use runtime::auth::{Keys, Principal, Rate, Role, Scopes};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -21,6 +22,76 @@ const BELIEVED: Duration = Duration::from_secs(5);
 const KEPT_MAX: usize = 4096;
 /// Longest name of a key.
 const NAME_MAX: usize = 128;
+/// Most scopes of a key.
+const SCOPES_MAX: usize = 64;
+/// Longest scope, in bytes.
+const SCOPE_MAX: usize = 64;
+/// Longest time that an old secret works on after a rotation, in seconds: 30 days.
+pub const OVERLAP_S_MAX: u32 = 30 * 86_400;
+/// Most requests that a key may be allowed in a second.
+pub const REQUESTS_PER_S_MAX: u32 = 1_000_000;
+/// Most requests that a key may be allowed at once.
+pub const BURST_MAX: u32 = 10_000_000;
+
+/// An API key to make.
+#[derive(Clone, Debug)]
+pub struct NewKey {
+    /// Whom it is for.
+    pub name: String,
+    /// The most that it may do.
+    pub role: Role,
+    /// What of that it may do: `area:read`, `area:write` or `*`; all but personal data where none are given.
+    pub scopes: Option<Vec<String>>,
+    /// Until when it is valid.
+    pub expires_at: Option<Timestamp>,
+    /// Its own limit.
+    pub rate: Option<Rate>,
+}
+
+impl NewKey {
+    /// A key for all that a role may, but personal data, without an end.
+    #[must_use]
+    pub fn new(name: &str, role: Role) -> Self {
+        Self { name: name.to_owned(), role, scopes: None, expires_at: None, rate: None }
+    }
+
+    fn check(&self) -> Result<(), OltpError> {
+        check_name(&self.name)?;
+        if let Some(scopes) = &self.scopes {
+            if scopes.is_empty() || scopes.len() > SCOPES_MAX {
+                return Err(OltpError::invalid("oltp.invalid_scope", "/scopes", "a key has 1 to 64 scopes"));
+            }
+            for (i, scope) in scopes.iter().enumerate() {
+                check_scope(scope, self.role)
+                    .map_err(|rule| OltpError::invalid("oltp.invalid_scope", &format!("/scopes/{i}"), rule))?;
+            }
+        }
+        match self.rate {
+            Some(Rate { per_s, .. }) if !(1..=REQUESTS_PER_S_MAX).contains(&per_s) => {
+                Err(OltpError::invalid("oltp.out_of_range", "/requests_per_s", "1 to 1,000,000 requests in a second"))
+            }
+            Some(Rate { burst, .. }) if !(1..=BURST_MAX).contains(&burst) => {
+                Err(OltpError::invalid("oltp.out_of_range", "/burst", "1 to 10,000,000 requests at once"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn check_scope(scope: &str, role: Role) -> Result<(), &'static str> {
+    if scope == "*" {
+        return Ok(());
+    }
+    let (area, action) = scope.split_once(':').unwrap_or((scope, ""));
+    let named = !area.is_empty() && area.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte == b'-');
+    if !named || scope.len() > SCOPE_MAX || !["read", "write"].contains(&action) {
+        return Err("a scope is `*`, `<area>:read` or `<area>:write`, such as `orders:write`");
+    }
+    if action == "write" && role == Role::Reader {
+        return Err("a reader's key can have no scope that writes");
+    }
+    Ok(())
+}
 
 /// A key as `list` shows it; the secret is not known any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -31,12 +102,24 @@ pub struct KeyInfo {
     pub name: String,
     /// Role; none for write keys.
     pub role: Option<Role>,
+    /// What of its role it may do; all but personal data where there are none.
+    pub scopes: Option<Vec<String>>,
+    /// Requests that it may make in a second in the long run, where it has a limit of its own.
+    pub requests_per_s: Option<i32>,
+    /// Requests that it may make at once after a rest, where it has a limit of its own.
+    pub burst: Option<i32>,
     /// When it was made.
     pub created_at: Timestamp,
     /// Until when it is valid, if it has an end.
     pub expires_at: Option<Timestamp>,
     /// When it was revoked, if it was.
     pub revoked_at: Option<Timestamp>,
+    /// When its secret was last changed, if it was.
+    pub rotated_at: Option<Timestamp>,
+    /// Until when the secret before that works.
+    pub previous_until: Option<Timestamp>,
+    /// When it was last used, within an hour; not known of write keys.
+    pub last_used_at: Option<Timestamp>,
 }
 
 /// What was last known of the keys that came by.
@@ -111,10 +194,24 @@ fn info(row: &Row) -> KeyInfo {
         id: row.get("id"),
         name: row.get("name"),
         role: role.and_then(|role| role.parse().ok()),
+        scopes: row.get("scopes"),
+        requests_per_s: row.get("requests_per_s"),
+        burst: row.get("burst"),
         created_at: row.get("created_at"),
         expires_at: row.get("expires_at"),
         revoked_at: row.get("revoked_at"),
+        rotated_at: row.get("rotated_at"),
+        previous_until: row.get("previous_until"),
+        last_used_at: row.get("last_used_at"),
     }
+}
+
+fn principal(row: &Row) -> Option<Principal> {
+    let role: String = row.get("role");
+    let limit = |name: &str| row.get::<_, Option<i32>>(name).and_then(|limit| u32::try_from(limit).ok());
+    let rate = limit("requests_per_s").map(|per_s| Rate { per_s, burst: limit("burst").unwrap_or(per_s) });
+    let scopes = Scopes::of(row.get("scopes"));
+    Some(Principal { id: row.get("id"), name: row.get("name"), role: role.parse().ok()?, scopes, rate })
 }
 
 const fn role_name(role: Role) -> &'static str {
@@ -130,34 +227,52 @@ impl Oltp {
     ///
     /// # Errors
     /// As [`Self::create_api_key_for`].
-    pub async fn create_api_key(
-        &self,
-        name: &str,
-        role: Role,
-        expires: Option<Timestamp>,
-    ) -> Result<(Uuid, String), OltpError> {
+    pub async fn create_api_key(&self, key: &NewKey) -> Result<(Uuid, String), OltpError> {
         let house = Context { actor: "storewide".to_owned(), ..Context::default() };
-        self.create_api_key_for(&house, name, role, expires).await
+        self.create_api_key_for(&house, key).await
     }
 
     /// Makes an API key; gives its id and the secret, which is never shown again.
     ///
     /// # Errors
-    /// [`OltpError::Invalid`] for a bad name, [`OltpError::Unavailable`] when the server does not answer.
-    pub async fn create_api_key_for(
-        &self,
-        context: &Context,
-        name: &str,
-        role: Role,
-        expires: Option<Timestamp>,
-    ) -> Result<(Uuid, String), OltpError> {
+    /// [`OltpError::Invalid`] for a bad name, scope or limit, [`OltpError::Unavailable`] when the server does not answer.
+    pub async fn create_api_key_for(&self, context: &Context, key: &NewKey) -> Result<(Uuid, String), OltpError> {
         check::context(context)?;
-        check_name(name)?;
+        key.check()?;
         let (id, secret) = (Uuid::now_v7(), secret("swk"));
         let Context { actor, reason, request_id, .. } = context;
-        let key: Parameters<'_> = &[&id, &name, &hash(&secret), &role_name(role), &expires, actor, reason, request_id];
-        self.query(statement::API_KEY_CREATE, key).await?;
+        let limit = |limit: fn(&Rate) -> u32| key.rate.as_ref().and_then(|rate| i32::try_from(limit(rate)).ok());
+        let (per_s, burst) = (limit(|rate| rate.per_s), limit(|rate| rate.burst));
+        let (hash, role) = (hash(&secret), role_name(key.role));
+        let values: Parameters<'_> =
+            &[&id, &key.name, &hash, &role, &key.expires_at, &key.scopes, &per_s, &burst, actor, reason, request_id];
+        self.query(statement::API_KEY_CREATE, values).await?;
         Ok((id, secret))
+    }
+
+    /// Gives an API key a new secret. The old one works on for some seconds, at most [`OVERLAP_S_MAX`], so that its holders can change
+    /// over; in other processes five seconds longer. Gives the new secret, which is never shown again, and until when the old one
+    /// works; nothing when there is no such key that is valid.
+    ///
+    /// # Errors
+    /// `oltp.out_of_range` for too long an overlap, [`OltpError::Unavailable`] when the server does not answer.
+    pub async fn rotate_api_key(
+        &self,
+        context: &Context,
+        id: Uuid,
+        overlap_s: u32,
+    ) -> Result<Option<(String, Option<Timestamp>)>, OltpError> {
+        check::context(context)?;
+        if overlap_s > OVERLAP_S_MAX {
+            let rule = "the old secret works on for at most 30 days (2,592,000 s)";
+            return Err(OltpError::invalid("oltp.out_of_range", "/overlap_s", rule));
+        }
+        let secret = secret("swk");
+        let Context { actor, reason, request_id, .. } = context;
+        let values: Parameters<'_> = &[&id, &hash(&secret), &i64::from(overlap_s), actor, reason, request_id];
+        let rows = self.query(statement::API_KEY_ROTATE, values).await?;
+        self.inner.principals.forget();
+        Ok(rows.first().map(|row| (secret, row.get(0))))
     }
 
     /// All API keys, newest last.
@@ -222,10 +337,7 @@ impl Oltp {
             Err(generation) => generation,
         };
         let rows = self.query(statement::API_KEY_PRINCIPAL, &[&hash]).await?;
-        let principal = rows.first().and_then(|row| {
-            let role: String = row.get("role");
-            Some(Principal { id: row.get("id"), name: row.get("name"), role: role.parse().ok()? })
-        });
+        let principal = rows.first().and_then(principal);
         self.inner.principals.put(hash, principal.clone(), generation);
         Ok(principal)
     }
@@ -245,12 +357,27 @@ mod tests {
     #[test]
     fn an_answer_from_before_a_revocation_is_not_kept() {
         let principals = Principals::default();
-        let owner = Some(Principal { id: Uuid::nil(), name: "till".to_owned(), role: Role::Writer });
+        let owner = Some(Principal::new(Uuid::nil(), "till", Role::Writer));
         let asked = principals.get("hash").unwrap_err();
         principals.forget();
         principals.put("hash".to_owned(), owner.clone(), asked);
         let asked = principals.get("hash").unwrap_err();
         principals.put("hash".to_owned(), owner, asked);
         assert_eq!(principals.get("hash").unwrap().unwrap().name, "till");
+    }
+
+    #[test]
+    fn scopes_are_words_that_the_role_may_have() {
+        for scope in ["*", "orders:read", "pii:read", "inventory-levels:read"] {
+            assert!(check_scope(scope, Role::Reader).is_ok(), "{scope}");
+        }
+        for scope in
+            ["", "orders", "orders:", ":read", "orders:delete", "Orders:read", "orders:read ", "*:read", "a:b:read"]
+        {
+            assert!(check_scope(scope, Role::Admin).is_err(), "{scope}");
+        }
+        assert!(
+            check_scope("orders:write", Role::Reader).is_err() && check_scope("orders:write", Role::Writer).is_ok()
+        );
     }
 }

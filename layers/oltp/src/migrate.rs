@@ -5,7 +5,7 @@
 
 use crate::error::{self, OltpError};
 use crate::online::{is_concurrent, statements};
-use crate::pool::{Client, Oltp};
+use crate::pool::Oltp;
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -156,9 +156,7 @@ impl Oltp {
     /// # Errors
     /// As [`Oltp::migrate`].
     pub async fn migrate_to(&self, list: &[Migration]) -> Result<MigrationReport, OltpError> {
-        let client = self.client().await?;
-        // The session's lock and search path must not reach whoever gets the connection next: it leaves the pool here.
-        let mut client = Client::take(client);
+        let mut client = self.owner().await?;
         let fail = |error: tokio_postgres::Error| migration_error("book", &error);
         client.batch_execute(WITHOUT_LIMITS).await.map_err(fail)?;
         while !client.query_one("select pg_try_advisory_lock($1)", &[&LOCK]).await.map_err(fail)?.get::<_, bool>(0) {
@@ -188,7 +186,7 @@ impl Oltp {
     /// # Errors
     /// [`OltpError::Unavailable`] when the server does not answer; [`OltpError::Internal`] when there is no schema.
     pub async fn renew_deployment(&self) -> Result<(Uuid, Option<Timestamp>), OltpError> {
-        let client = self.client().await?;
+        let client = self.owner().await?;
         let sql = "update storewide.deployment set deployment_id = gen_random_uuid() returning deployment_id, pg_last_xact_replay_timestamp()";
         let row = client.query_one(sql, &[]).await.map_err(|error| migration_error("book", &error))?;
         Ok((row.get(0), row.get(1)))

@@ -68,7 +68,7 @@ mod tests {
         ),
         ("0010_points", "", "the accounts of the house become many: before any store was in service"),
         ("0011_members", "", "members get tiers, merges and erasure: before any store was in service"),
-        ("0015_keys", "", "lists and the audit log get their indexes: before any store was in service"),
+        ("0022_keys", "", "lists and the audit log get their indexes: before any store was in service"),
     ];
 
     /// The last migration that only new stores run.

@@ -25,6 +25,11 @@ pub(crate) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 /// Opens a transaction that may read personal data.
 const PERSONAL: &str = "begin read only; set local storewide.pii = 'on'";
 
+/// Takes the plain role, where the connection's own would pass the policies that keep personal data, and once the schema is there.
+const PLAIN: &str = "select set_config('role', plain.rolname, false) from pg_roles own, pg_roles plain
+    where own.rolname = session_user and (own.rolsuper or own.rolbypassrls) and plain.rolname = 'storewide_plain'
+        and has_schema_privilege(plain.oid, to_regnamespace('crm')::oid, 'usage')";
+
 /// A statement on its way.
 #[derive(Clone, Copy)]
 struct Sending<'a> {
@@ -155,6 +160,9 @@ impl Oltp {
             .wait_timeout(Some(Duration::from_millis(config.pool_wait_ms)))
             .runtime(Runtime::Tokio1)
             .post_create(transaction_limit(config.transaction_timeout_ms))
+            .post_create(Hook::async_fn(|client, _| {
+                Box::pin(async move { client.batch_execute(PLAIN).await.map_err(HookError::Backend) })
+            }))
             .build()
             .map_err(|error| OltpError::Internal(format!("the pool cannot be built: {error}")))?;
         let (principals, slow) = (Principals::default(), SlowLog::new(config.slow_ms));
@@ -167,6 +175,18 @@ impl Oltp {
     /// [`OltpError::Unavailable`] when there is none in time.
     pub async fn client(&self) -> Result<Client, OltpError> {
         self.connection().await.map_err(|trouble| trouble.outward())
+    }
+
+    /// A connection of its own, outside the pool, with the rights of the schema's owner: for migrations and upkeep. It may pass the
+    /// policies that keep personal data.
+    ///
+    /// # Errors
+    /// [`OltpError::Unavailable`] when there is none in time.
+    pub async fn owner(&self) -> Result<deadpool_postgres::ClientWrapper, OltpError> {
+        // What is set here must not reach whoever gets the connection next: it leaves the pool.
+        let client = Client::take(self.client().await?);
+        client.batch_execute("reset role").await.map_err(|error| error::outward(&error))?;
+        Ok(client)
     }
 
     /// The log position up to which all that was committed before this call lies.

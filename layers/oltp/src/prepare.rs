@@ -21,6 +21,8 @@ pub(crate) struct Prepared {
     pub(crate) unique: String,
     /// Its idempotency key with its owner.
     pub(crate) idempotency: Option<String>,
+    /// Whether it is to be done to one version of its record only.
+    pub(crate) conditional: bool,
     /// Its lines.
     pub(crate) lines: usize,
     /// What the SQL function takes.
@@ -35,6 +37,8 @@ struct Item<'a> {
     key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hash: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    if_version: Option<i64>,
     id: Uuid,
     b: &'a RawValue,
 }
@@ -87,6 +91,7 @@ impl Visitor<Result<Prepared, OltpError>> for Preparation<'_> {
             c: Who { actor: &context.actor, reason: context.reason.as_deref(), request: &context.request_id },
             key: context.idempotency_key.as_deref(),
             hash,
+            if_version: context.if_version,
             id: Uuid::now_v7(),
             b: &*body.write(self.tokens, self.now)?,
         };
@@ -96,6 +101,7 @@ impl Visitor<Result<Prepared, OltpError>> for Preparation<'_> {
             order: body.locks(),
             unique: body.unique(),
             idempotency: context.idempotency_key.as_ref().map(|key| format!("{}\0{key}", context.actor)),
+            conditional: context.if_version.is_some(),
             lines: body.lines(),
             json: serde_json::to_string(&item).map_err(fault)?,
         })

@@ -2,6 +2,7 @@
 //! below this one. Statements, checks of what is asked and the API's reference follow from the declaration.
 
 mod ask;
+mod audit;
 mod brand;
 mod campaign;
 mod category;
@@ -71,12 +72,18 @@ impl Entity {
         Self::INVENTORY_MOVEMENT,
         Self::INVENTORY_RESERVATION,
         Self::INVENTORY_TRANSFER,
+        Self::AUDIT,
     ];
 
     /// Every statement that reading it can come to, for whoever prepares them all.
     #[must_use]
     pub fn statements(&'static self) -> Vec<String> {
         sql::all(self)
+    }
+
+    /// What its list can be sorted by.
+    pub fn sortable(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.id.name).chain(self.sorts.iter().map(|column| column.name))
     }
 
     /// Table, name and type of each column that puts its records into order.

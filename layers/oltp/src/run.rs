@@ -199,7 +199,8 @@ fn waves(items: &[Prepared], keep_days: u16) -> String {
     let size: usize = items.iter().map(|item| item.json.len() + 1).sum();
     let mut json = String::with_capacity(size + 64 * waves.len() + 64);
     let keys = items.iter().filter(|item| item.idempotency.is_some()).count();
-    json.push_str(&format!(r#"{{"keys":{keys},"keep_days":{keep_days},"waves":["#));
+    let conditional = if items.iter().any(|item| item.conditional) { r#""conditional":true,"# } else { "" };
+    json.push_str(&format!(r#"{{{conditional}"keys":{keys},"keep_days":{keep_days},"waves":["#));
     for (i, (kind, wave)) in waves.iter_mut().enumerate() {
         wave.sort_by(|a, b| a.order.cmp(&b.order));
         json.push_str(if i == 0 { r#"{"kind":""# } else { r#",{"kind":""# });

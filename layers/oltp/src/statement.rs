@@ -21,6 +21,8 @@ statements! {
     API_KEY_LIST = "api_key_list";
     /// Revokes an API key.
     API_KEY_REVOKE = "api_key_revoke";
+    /// Gives an API key a new secret.
+    API_KEY_ROTATE = "api_key_rotate";
     /// Who owns an API key.
     API_KEY_PRINCIPAL = "api_key_principal";
     /// Makes a write key.

@@ -36,7 +36,7 @@ async fn one_bad_command_harms_no_other(version: Version) {
 async fn a_command_that_the_database_itself_refuses_is_found_and_named(version: Version) {
     let shop = Shop::open(version).await;
     // A rule that no check of ours knows of.
-    let client = shop.client().await.unwrap();
+    let client = shop.owner().await.unwrap();
     client.batch_execute("alter table crm.order_line add check (description <> 'boom')").await.unwrap();
     let mut items: Vec<_> = (0..33).map(|n| (context(), Command::Order(order(&format!("o{n:02}"))))).collect();
     if let Command::Order(bad) = &mut items[21].1 {
@@ -121,7 +121,7 @@ async fn batches_about_the_same_records_at_the_same_moment_agree(version: Versio
 
 async fn many_collisions_of_many_commands_are_not_one_commands(version: Version) {
     let shop = Shop::empty(version).await;
-    let client = shop.client().await.unwrap();
+    let client = shop.owner().await.unwrap();
     // Every other try to make a member finds that somebody else was faster.
     let collide = "create sequence crm.tries;
         create function crm.collide() returns trigger language plpgsql as $$

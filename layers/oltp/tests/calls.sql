@@ -504,3 +504,12 @@ select crm.release_import('00000000-0000-0000-0000-0000000000d1', '00000000-0000
 select crm.lease_import('{"lease": "00000000-0000-0000-0000-0000000000d8", "seconds": 30}');
 
 select crm.drop_import('00000000-0000-0000-0000-0000000000d1'), crm.forget_imports(0, 1);
+select crm.is_personal('member');
+
+select crm.masked('00000000-0000-0000-0000-000000000000');
+
+select crm.outdated('store', '[{"i": 0, "if_version": 7, "b": {"store_code": "s1"}}]');
+
+select crm.version_of('order', '{"source": "till", "order_no": "1"}');
+
+create table crm.secret (value text); select crm.keep_personal('crm.secret');

@@ -38,6 +38,7 @@ mod migrations;
 mod orders;
 mod partition_sizes;
 mod partitions;
+mod personal;
 mod points;
 mod points_histories;
 mod prices;

@@ -62,7 +62,7 @@ pub fn router(serving: Serving, keys: Arc<dyn Keys>) -> Router {
         .route("/api/v1/customers/{id}", get(customer))
         .route("/api/v1/sql", post(sql))
         .route("/api/v1/asof", get(as_of))
-        .layer(from_fn_with_state(Guard { keys, role: Role::Reader }, require))
+        .layer(from_fn_with_state(Guard { keys, role: Role::Reader, scope: "serving:read".into() }, require))
         .with_state(serving)
 }
 

@@ -1,4 +1,4 @@
-//! `keys`: make, list and revoke keys.
+//! `keys`: make, list, rotate and revoke keys.
 
 use super::output::print;
 use super::session::Session;
@@ -24,19 +24,17 @@ pub async fn keys(options: &Keys, config: &Config, data_dir: &Path) -> Result<Ex
 
 async fn act(action: &KeysAction, client: &Client) -> Result<()> {
     match action {
-        KeysAction::Create { name, role, write_key, json } => {
-            let body = if *write_key {
-                json!({ "name": name, "kind": "write" })
-            } else {
-                json!({ "name": name, "role": role })
-            };
-            let made = client.send(client.request(Method::POST, "/api/v1/keys").json(&body)).await?;
-            if *json {
-                print(&made.to_string())?;
-            } else {
-                print(made["secret"].as_str().context("the answer has no key")?)?;
+        KeysAction::Create { json, .. } => {
+            let request = client.request(Method::POST, "/api/v1/keys").json(&wanted(action));
+            show_secret(&client.send(request).await?, *json)?;
+        }
+        KeysAction::Rotate { id, overlap, json } => {
+            let request = client.request(Method::POST, &format!("/api/v1/keys/{id}/rotate"));
+            let rotated = client.send(request.json(&json!({ "overlap_s": overlap }))).await?;
+            show_secret(&rotated, *json)?;
+            if let Some(until) = rotated["previous_until"].as_str() {
+                eprintln!("The old secret works until {until}.");
             }
-            eprintln!("This key is shown once: keep it. Its id is {}.", made["id"].as_str().unwrap_or("unknown"));
         }
         KeysAction::List { json } => {
             let answer = client.send(client.request(Method::GET, "/api/v1/keys")).await?;
@@ -50,9 +48,38 @@ async fn act(action: &KeysAction, client: &Client) -> Result<()> {
     Ok(())
 }
 
+/// The body that asks for a key.
+fn wanted(action: &KeysAction) -> Value {
+    let KeysAction::Create { name, role, scopes, expires_at, requests_per_s, burst, write_key, .. } = action else {
+        return Value::Null;
+    };
+    if *write_key {
+        return json!({ "name": name, "kind": "write" });
+    }
+    let mut body = json!({ "name": name, "role": role, "expires_at": expires_at, "requests_per_s": requests_per_s, "burst": burst });
+    if !scopes.is_empty() {
+        body["scopes"] = json!(scopes);
+    }
+    body
+}
+
+fn show_secret(key: &Value, json: bool) -> Result<()> {
+    if json {
+        print(&key.to_string())?;
+    } else {
+        print(key["secret"].as_str().context("the answer has no key")?)?;
+    }
+    eprintln!("This key is shown once: keep it. Its id is {}.", key["id"].as_str().unwrap_or("unknown"));
+    Ok(())
+}
+
 fn show(answer: &Value) -> Result<()> {
-    let columns = ["id", "name", "kind", "role", "created_at", "expires_at", "revoked_at"];
-    let cells = |key: &Value| columns.map(|column| key[column].as_str().unwrap_or_default().to_owned()).to_vec();
+    let columns = ["id", "name", "kind", "role", "scopes", "created_at", "expires_at", "revoked_at", "last_used_at"];
+    let cell = |value: &Value| match value {
+        Value::Array(words) => words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
+        value => value.as_str().unwrap_or_default().to_owned(),
+    };
+    let cells = |key: &Value| columns.map(|column| cell(&key[column])).to_vec();
     let rows: Vec<_> = answer["items"].as_array().context("the answer has no keys")?.iter().map(cells).collect();
     Ok(print(&table(&columns, &rows))?)
 }

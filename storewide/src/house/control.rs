@@ -24,7 +24,7 @@ pub(super) fn router(parts: &Parts) -> Router {
         .route("/api/v1/oltp/status", get(status))
         .route("/api/v1/oltp/vacuum", get(vacuum))
         .route("/api/v1/oltp/partitions", get(partitions))
-        .route_layer(from_fn_with_state(Guard { keys, role: Role::Admin }, require))
+        .route_layer(from_fn_with_state(Guard { keys, role: Role::Admin, scope: "operate:read".into() }, require))
         .with_state(parts.clone())
 }
 

@@ -28,12 +28,14 @@ pub(super) struct ApiDoc;
 
 pub(super) fn router(parts: &Parts) -> Router {
     let keys: Arc<dyn Keys> = Arc::new(parts.oltp.clone());
-    let guard = |role| from_fn_with_state(Guard { keys: Arc::clone(&keys), role }, require);
-    let reading = Router::new().route("/api/v1/status", get(status)).route_layer(guard(Role::Reader));
+    let guard = |role, scope: &'static str| {
+        from_fn_with_state(Guard { keys: Arc::clone(&keys), role, scope: scope.into() }, require)
+    };
+    let reading = Router::new().route("/api/v1/status", get(status)).route_layer(guard(Role::Reader, "status:read"));
     let operating = Router::new()
         .route("/api/v1/quarantine", get(quarantine))
         .route("/api/v1/audit", post(audit))
-        .route_layer(guard(Role::Admin));
+        .route_layer(guard(Role::Admin, "operate:write"));
     reading.merge(operating).with_state(parts.clone())
 }
 

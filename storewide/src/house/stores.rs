@@ -11,7 +11,7 @@ use engine_duckdb::DuckDb;
 use engine_fjall::{FjallProfiles, Store};
 use engine_postgres::Cluster;
 use model::{Layer, Tokeniser, topic};
-use oltp::Oltp;
+use oltp::{NewKey, Oltp};
 use runtime::auth::Role;
 use runtime::{SystemClock, Tasks, Telemetry};
 use serving::{Analytics, Profiles, Progress, Serving, Work, tables};
@@ -62,7 +62,9 @@ pub(super) async fn truth(
     let (kept, stop) = (oltp.clone(), tasks.stop_of(Layer::Oltp));
     tasks.spawn(Layer::Oltp, "upkeep", async move { kept.run_upkeep(stop).await });
     if settings.data.stored_secret(OWNER_KEY)?.is_none() {
-        let (_, key) = oltp.create_api_key("owner", Role::Admin, None).await?;
+        let (_, key) = oltp
+            .create_api_key(&NewKey { scopes: Some(vec!["*".to_owned()]), ..NewKey::new("owner", Role::Admin) })
+            .await?;
         settings.data.store_secret(OWNER_KEY, &key)?;
     }
     Ok((oltp, config, deployment))

@@ -38,7 +38,7 @@ impl Pages {
 /// fallback; merge it with the other routers of the listener.
 pub fn router(facts: Arc<dyn Facts>, keys: Arc<dyn Keys>, open: bool) -> Router {
     let pages = Pages { snapshots: Arc::new(Snapshots::new(Arc::clone(&facts))), facts };
-    let door = Door { guard: Guard { keys, role: Role::Reader }, open };
+    let door = Door { guard: Guard { keys, role: Role::Reader, scope: "status:read".into() }, open };
     Router::new()
         .route("/", get(first))
         .route("/status.json", get(status))

@@ -79,7 +79,7 @@ struct OneKey;
 #[async_trait]
 impl Keys for OneKey {
     async fn principal(&self, key: &str) -> Result<Option<Principal>, String> {
-        let reader = || Principal { id: uuid::Uuid::nil(), name: "test".to_owned(), role: Role::Reader };
+        let reader = || Principal::new(uuid::Uuid::nil(), "test", Role::Reader);
         match key {
             "away" => Err("the store is away".to_owned()),
             key => Ok((key == "right").then(reader)),

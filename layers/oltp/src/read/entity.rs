@@ -29,6 +29,8 @@ pub struct Entity {
     pub path: &'static str,
     /// What it is, as a sentence's beginning for readers of the API: `An order, with its lines`.
     pub about: &'static str,
+    /// Whether only admins read it, and keys with its scope by name.
+    pub guarded: bool,
     /// Table or view.
     pub(crate) table: &'static str,
     /// What identifies a row.
@@ -58,6 +60,7 @@ impl Entity {
         name: "",
         path: "",
         about: "",
+        guarded: false,
         table: "",
         id: Column::uuid(""),
         tie: &[],
@@ -74,6 +77,12 @@ impl Entity {
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Self> {
         Self::ALL.iter().copied().find(|entity| entity.name == name)
+    }
+
+    /// The area of a key's scopes that it is of: the first word of its path.
+    #[must_use]
+    pub fn area(&self) -> &'static str {
+        self.path.split('/').next().unwrap_or(self.path)
     }
 
     /// Whether one record can be asked for.
@@ -125,6 +134,10 @@ impl Column {
 
     pub(crate) const fn time(name: &'static str) -> Self {
         Self { name, kind: "timestamptz" }
+    }
+
+    pub(crate) const fn whole(name: &'static str) -> Self {
+        Self { name, kind: "bigint" }
     }
 
     pub(crate) const fn text(name: &'static str) -> Self {

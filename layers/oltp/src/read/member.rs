@@ -16,12 +16,12 @@ impl Entity {
             ("home_store_code", "(select s.store_code from crm.store s where s.store_id = t.home_store_id)"),
             (
                 "identities",
+                // Values are there for whoever may see them; tokens of the other kinds are the values themselves.
                 "(select coalesce(jsonb_agg(jsonb_build_object('identity_id', i.identity_id, 'kind', i.kind,
                         'strength', i.strength, 'verified_at', i.verified_at, 'first_seen_at', i.first_seen_at,
-                        'last_seen_at', i.last_seen_at, 'confidence', i.confidence, 'created_at', i.created_at, 'value', case
-                            when current_setting('storewide.pii', true) = 'on' or i.kind in ('anonymous', 'external') then v.value
-                            when length(v.value) < 8 then '***'
-                            else left(v.value, 1) || '***' || right(v.value, 2) end) order by i.identity_id), '[]')
+                        'last_seen_at', i.last_seen_at, 'confidence', i.confidence, 'created_at', i.created_at, 'value',
+                        case when i.kind in ('anonymous', 'external') then i.token
+                            else coalesce(v.value, crm.masked(i.identity_id)) end) order by i.identity_id), '[]')
                     from crm.member_identity i left join crm.member_identity_value v using (identity_id)
                     where i.member_id = t.member_id)",
             ),
@@ -39,8 +39,9 @@ impl Entity {
             ("points", "(crm.points_now(t.member_id, now()) ->> 'spendable')::bigint"),
             ("points_balances", "crm.points_now(t.member_id, now())"),
         ],
-        merges: &["(select to_jsonb(p) - 'member_id' - 'updated_at' from crm.member_pii p
-            where p.member_id = t.member_id and current_setting('storewide.pii', true) = 'on')"],
+        merges: &[
+            "(select to_jsonb(p) - 'member_id' - 'updated_at' from crm.member_pii p where p.member_id = t.member_id)",
+        ],
         filters: &[
             Filter::UPDATED_SINCE,
             Filter::status(STATUSES),
