@@ -17,6 +17,10 @@ const UNPUBLISHED: &[(&str, &str)] = &[
     ("api_key", "hashes of keys"),
     ("points_merge", "what an un-merge gives back"),
     ("points_merge_part", "what an un-merge gives back"),
+    ("inbox", "deliveries as they came"),
+    ("import_job", "what waits to be run"),
+    ("import_chunk", "lines as they came"),
+    ("import_failure", "what an import tells its sender"),
 ];
 
 async fn migrated() -> tokio_postgres::Client {
