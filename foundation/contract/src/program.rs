@@ -631,7 +631,7 @@ mod tests {
             ".n | error",
             ".mail | tonumber",
             ".n - .mail",
-            ".[.n]",
+            ".mail | keys",
             "error(\"for \\(.mail)\")",
             ".mail | fromjson",
             "[.n] | implode",
