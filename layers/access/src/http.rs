@@ -3,7 +3,7 @@
 use crate::caller::Caller;
 use crate::config::Config;
 use crate::rate::{Buckets, Verdict};
-use crate::{batch, error, keys, members, metrics, points, records};
+use crate::{batch, error, keys, members, metrics, points, prices, records};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -97,11 +97,15 @@ pub fn router(access: Access) -> Router {
     let export = get(|State(door): State<Arc<Door>>, caller: Caller, id, query| async move {
         members::export(&door, &caller, id, query).await
     });
+    let quote = post(|State(door): State<Arc<Door>>, headers: HeaderMap, body: Body| async move {
+        prices::quote(&door, &headers, body).await
+    });
     let admin = |routes, action: &str| behind(routes, Role::Admin, format!("keys:{action}"));
     routes
         .route("/api/v1/members/lookup", behind(lookup, Role::Reader, "members:read".to_owned()))
         .route("/api/v1/members/{id}/export", behind(export, Role::Reader, "members:read".to_owned()))
         .route("/api/v1/points/liability", behind(get(points::liability), Role::Reader, "points:read".to_owned()))
+        .route("/api/v1/prices/quote", behind(quote, Role::Reader, "prices:read".to_owned()))
         // What a line may do is asked line by line.
         .route("/api/v1/batch", behind(post(batch::post), Role::Writer, String::new()))
         .route("/api/v1/keys", admin(get(keys::list), "read"))

@@ -23,6 +23,7 @@ mod members;
 pub mod metrics;
 mod openapi;
 mod points;
+mod prices;
 mod rate;
 mod reason;
 pub mod receiver;

@@ -8,6 +8,7 @@ use crate::batch::{LineResult, Summary};
 use crate::keys::{MadeKey, NewKey, Opens, RotatedKey, Rotation};
 use crate::line::BatchLine;
 use crate::members;
+use crate::prices;
 use crate::records::Written;
 use oltp::Entity;
 use oltp::command::{Effect, KINDS, Kind, LookupMember};
@@ -44,6 +45,7 @@ Errors are problem documents (RFC 9457) with a stable `code`, whether to `retry`
     Rotation,
     RotatedKey,
     LookupMember,
+    Quote,
     PointsLiability,
     PointsExpiring,
     PointsOfAge,
@@ -86,8 +88,10 @@ pub fn openapi() -> OpenApi {
         }
     }
     members::describe(&mut document);
+    prices::describe(&mut document);
     add(&mut document, "/api/v1/points/liability", HttpMethod::Get, liability());
     members::describe(&mut document);
+    prices::describe(&mut document);
     add(&mut document, "/api/v1/points/liability", HttpMethod::Get, liability());
     add(&mut document, "/api/v1/batch", HttpMethod::Post, batch());
     add(&mut document, "/api/v1/keys", HttpMethod::Post, key_create());
