@@ -13,6 +13,7 @@ use crate::records::Written;
 use oltp::Entity;
 use oltp::command::{Effect, KINDS, Kind, LookupMember};
 use oltp::points::{PointsExpiring, PointsLiability, PointsMonth, PointsOfAge};
+use oltp::price::Quote;
 use oltp::read::{Filter, PAGE, PAGE_MAX, Takes};
 pub(crate) use parts::{ID, JSON, answer, body, operation, path, query, text, with};
 use parts::{LINES, SCHEME, SECRET, TIME, answer_as, headers, if_match, key_page, words, write_headers};

@@ -13,7 +13,7 @@ crate::on_both!(an_ordinary_statement_sees_no_personal_row, an_owner_who_is_no_s
 fn zebedee() -> Command {
     Command::Member(PutMember {
         first_name: Some("Zebedee".to_owned()),
-        identities: vec![identity(IdentityKind::Email, "zebedee@example.com")],
+        identities: vec![identity(IdentityKind::Email, "zebedee@example.com").into()],
         ..member("m9")
     })
 }
