@@ -43,7 +43,7 @@ async fn accepted(house: &House, id: &str, body: &str) -> String {
 }
 
 async fn show(house: &House, id: &str) -> Value {
-    house.get(&format!("/api/v1/inbox/{id}"), &house.writer).await.json().await.unwrap()
+    house.get(&format!("/api/v1/inbox/{id}"), &house.admin).await.json().await.unwrap()
 }
 
 /// Waits until a delivery has a status.

@@ -52,7 +52,8 @@ async fn every_kind_is_written_and_read_back(version: Version) {
     let (status, code, _) = problem(house.get("/api/v1/orders/nothing%2Fhere", &house.reader).await).await;
     assert_eq!((status, code.as_str()), (404, "access.not_found"));
     let picked = house.get("/api/v1/orders/o1?fields=order_no,net_minor", &house.reader).await;
-    assert_eq!(picked.headers()["etag"], "\"1\"");
+    // The return changed what the order is.
+    assert_eq!(picked.headers()["etag"], "\"2\"");
     assert_eq!(picked.json::<Value>().await.unwrap(), json!({"order_no": "o1", "net_minor": 1488}));
     let (status, code, _) = problem(house.get("/api/v1/orders/o1?fields=colour", &house.reader).await).await;
     assert_eq!((status, code.as_str()), (422, "oltp.unknown_field"));

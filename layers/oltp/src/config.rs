@@ -51,7 +51,7 @@ impl Default for Config {
             lock_timeout_ms: 10_000,
             idle_in_transaction_timeout_ms: 60_000,
             transaction_timeout_ms: 120_000,
-            slow_ms: 250,
+            slow_ms: 1_000,
             migration_lock_ms: 1_000,
             archive_dir: None,
             archive_timeout_s: 60,
