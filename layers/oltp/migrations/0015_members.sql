@@ -10,14 +10,15 @@ alter table crm.member
     add column erased_at timestamptz,
     add column tier_manual boolean not null default false,
     add column tier_valid_to timestamptz,
-    add constraint member_merged check ((status = 'merged') = (merged_into_member_id is not null)),
+    add constraint member_merged check (case status when 'merged' then merged_into_member_id is not null when 'erased' then true
+        else merged_into_member_id is null end),
     add constraint member_erased check ((status = 'erased') = (erased_at is not null)),
     add constraint member_not_itself check (merged_into_member_id <> member_id);
 update crm.member set tier_manual = true where tier_code is not null;
 create index member_merged_into on crm.member (merged_into_member_id) where merged_into_member_id is not null;
 create index member_tier_ends on crm.member (tier_valid_to) where tier_valid_to is not null;
 
-comment on column crm.member.merged_into_member_id is 'The member that this one was merged into, at the end of any chain; set while status is merged.';
+comment on column crm.member.merged_into_member_id is 'The member that this one was merged into, at the end of any chain; set while status is merged, and kept when it is erased: the ledgers of both are one.';
 comment on column crm.member.erased_at is 'When the personal data were erased; set while status is erased.';
 comment on column crm.member.tier_manual is 'Whether the tier was said from outside: then orders do not change it before tier_valid_to, or ever where that is null.';
 comment on column crm.member.tier_valid_to is 'Until when the tier holds if nothing more comes; null is for ever, or that there is no tier. A sweep places the member anew then.';

@@ -377,7 +377,7 @@ begin
         perform crm.settle_consents(person);
         perform crm.audit_member(c, 'erased', person);
     end loop;
-    update crm.member m set status = 'erased', erased_at = now(), merged_into_member_id = null, attributes = '{}', locale = null,
+    update crm.member m set status = 'erased', erased_at = now(), attributes = '{}', locale = null,
         timezone = null, row_version = m.row_version + 1, updated_at = now()
     where m.member_id = any (persons);
     select m.row_version into version from crm.member m where m.member_id = erased.member_id;

@@ -61,13 +61,13 @@ mod tests {
     /// in service, and are applied to empty tables or while nobody serves.
     const ALLOWED: &[(&str, &str, &str)] = &[
         ("0007_catalogue", "", "columns, checks and indexes of stores, products and SKUs: a few thousand rows"),
-        (
-            "0009_orders",
-            "",
-            "the ledgers become partitioned tables, and orders get what a whole life needs: before any store was in service",
-        ),
-        ("0010_points", "", "the accounts of the house become many: before any store was in service"),
-        ("0011_members", "", "members get tiers, merges and erasure: before any store was in service"),
+        ("0011_partitions", "", "the points ledger becomes a partitioned table: before any store was in service"),
+        ("0012_order_life", "", "orders get what a whole life needs: before any store was in service"),
+        ("0013_return_life", "", "returns get what a whole life needs: before any store was in service"),
+        ("0014_points", "", "the accounts of the house become many: before any store was in service"),
+        ("0015_members", "", "members get their identities' strength and consents their history: before any store was in service"),
+        ("0016_tiers", "", "members get tiers: before any store was in service"),
+        ("0017_merges", "", "members get merges and erasure: before any store was in service"),
         ("0022_keys", "", "lists and the audit log get their indexes: before any store was in service"),
     ];
 

@@ -87,7 +87,7 @@ async fn a_migration_lets_traffic_through(version: Version) {
     let mut outside = connect(&shop.pg).await.unwrap();
     let long = outside.transaction().await.unwrap();
     long.query("select from crm.store", &[]).await.unwrap();
-    let list = and("alter table crm.store add column opened_on date");
+    let list = and("alter table crm.store add column next_on date");
     let migration = tokio::spawn({
         let (oltp, list) = (shop.oltp.clone(), list.clone());
         async move { oltp.migrate_to(&list).await }
@@ -101,7 +101,7 @@ async fn a_migration_lets_traffic_through(version: Version) {
     long.commit().await.unwrap();
     let report = migration.await.unwrap().unwrap();
     assert_eq!(report.applied, [list.len() as i32]);
-    shop.value::<i64>("select count(opened_on) from crm.store").await;
+    shop.value::<i64>("select count(next_on) from crm.store").await;
 }
 
 async fn an_index_is_built_beside_writers(version: Version) {
