@@ -429,7 +429,7 @@ pub struct Contract {
 /// What to do with definitions.
 #[derive(Debug, Subcommand)]
 pub enum ContractAction {
-    /// Read and compile all definitions of a folder; names the file, the field and the place of the first fault
+    /// Read and compile all definitions of a folder; names the first fault and its place
     #[command(after_help = "Example:\n  storewide contract check contracts --json")]
     Check {
         /// Folder with the layout of contracts/; the built-in definitions when absent

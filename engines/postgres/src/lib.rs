@@ -20,6 +20,7 @@ mod installation;
 mod layout;
 mod lock;
 mod manifest;
+pub mod metrics;
 mod postmaster;
 mod restore;
 pub mod testing;
@@ -38,16 +39,6 @@ pub use testing::Version;
 pub use tokio_postgres::{Client, Config};
 
 use std::path::PathBuf;
-
-/// Kinds of failures that the supervisor reports to its meter.
-pub mod metrics {
-    /// PostgreSQL ended though nobody asked it to.
-    pub const EXITED: &str = "postgres_exited";
-    /// A restart did not succeed.
-    pub const RESTART: &str = "postgres_restart";
-    /// Restarts that succeeded.
-    pub const RESTARTED: &str = "postgres_restarted";
-}
 
 /// How a private cluster is run.
 #[derive(Clone, Debug)]

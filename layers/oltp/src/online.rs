@@ -65,7 +65,11 @@ mod tests {
         ("0012_order_life", "", "orders get what a whole life needs: before any store was in service"),
         ("0013_return_life", "", "returns get what a whole life needs: before any store was in service"),
         ("0014_points", "", "the accounts of the house become many: before any store was in service"),
-        ("0015_members", "", "members get their identities' strength and consents their history: before any store was in service"),
+        (
+            "0015_members",
+            "",
+            "members get their identities' strength and consents their history: before any store was in service",
+        ),
         ("0016_tiers", "", "members get tiers: before any store was in service"),
         ("0017_merges", "", "members get merges and erasure: before any store was in service"),
         ("0022_keys", "", "lists and the audit log get their indexes: before any store was in service"),

@@ -146,7 +146,7 @@ cross join lateral (
 where m.status = 'merged'
 union all
 select 'member ' || m.member_no || ' was merged into one that is ' || o.status
-from crm.member m join crm.member o on o.member_id = m.merged_into_member_id where o.status in ('merged', 'erased')
+from crm.member m join crm.member o on o.member_id = m.merged_into_member_id where o.status = 'merged' or (o.status = 'erased' and m.status <> 'erased')
 union all
 select 'member ' || m.member_no || ' is ' || m.status || ' and has ' || count(g.merge_id) || ' open merges'
 from crm.member m left join crm.member_merge g on g.from_member_id = m.member_id and g.undone_at is null

@@ -153,6 +153,28 @@ fn show_status(status: &Status) -> String {
             None => format!("log archive {}, at {} now", server.archive.mode, status.position),
         },
     ];
+    lines.extend(show_standing(status));
+    let rows: Vec<Vec<String>> = server
+        .tables
+        .iter()
+        .take(15)
+        .map(|of| {
+            let vacuumed = of.last_autovacuum.map_or_else(String::new, |at| format!("{at:.0}"));
+            vec![of.table.clone(), size(of.bytes), size(of.index_bytes), of.rows.to_string(), vacuumed]
+        })
+        .collect();
+    lines.push(table(&["table", "size", "indexes", "rows", "last autovacuum"], &rows));
+    match status.findings.as_slice() {
+        [] => lines.push("all is well".to_owned()),
+        findings => lines.extend(findings.iter().map(|text| format!("! {text}"))),
+    }
+    lines.join("\n")
+}
+
+/// What holds others up, or took long.
+fn show_standing(status: &Status) -> Vec<String> {
+    let server = &status.server;
+    let mut lines = Vec::new();
     let slots = server.replication_slots.iter().map(|slot| {
         let reader = if slot.active { "read" } else { "not read" };
         let of = |bytes: Option<i64>| bytes.map_or_else(|| "unknown".to_owned(), size);
@@ -181,21 +203,7 @@ fn show_status(status: &Status) -> String {
         let failure = slow.failure.as_deref().map_or_else(String::new, |state| format!(", failed with {state}"));
         format!("slow: {} took {} ms, {} rows, at {:.0}{failure}", slow.statement, slow.ms, slow.rows, slow.at)
     }));
-    let rows: Vec<Vec<String>> = server
-        .tables
-        .iter()
-        .take(15)
-        .map(|of| {
-            let vacuumed = of.last_autovacuum.map_or_else(String::new, |at| format!("{at:.0}"));
-            vec![of.table.clone(), size(of.bytes), size(of.index_bytes), of.rows.to_string(), vacuumed]
-        })
-        .collect();
-    lines.push(table(&["table", "size", "indexes", "rows", "last autovacuum"], &rows));
-    match status.findings.as_slice() {
-        [] => lines.push("all is well".to_owned()),
-        findings => lines.extend(findings.iter().map(|text| format!("! {text}"))),
-    }
-    lines.join("\n")
+    lines
 }
 
 fn show_vacuum(tables: &[TableHealth]) -> String {
