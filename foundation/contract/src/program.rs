@@ -374,6 +374,7 @@ fn at(source: &str, part: &str, reason: &str) -> ProgramError {
     ProgramError { line, column, reason: reason.to_owned() }
 }
 
+#[allow(clippy::map_identity, reason = "it shortens the lifetime of the names")]
 fn definitions<'s>() -> impl Iterator<Item = Def<&'s str>> {
     let all = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
     let open = all.filter(|def| !SEALED_DEFINITIONS.contains(&def.name));

@@ -186,7 +186,7 @@ pub(crate) async fn post(
         if body_hash != Some(intaking.digest()) {
             return Err(store(OltpError::IdempotencyMismatch));
         }
-        return Ok(answer(&intake, StatusCode::OK, id, true).await?);
+        return answer(&intake, StatusCode::OK, id, true).await;
     }
     let (lines, bytes, hash) = (intaking.lines, intaking.bytes, intaking.digest());
     if !intake.oltp.close_import(id, lines, bytes, &hash).await.map_err(store)? {

@@ -147,6 +147,7 @@ async fn what_is_too_large_or_broken_is_not_run(version: Version) {
 }
 
 /// Workers are killed again and again; whoever comes next goes on.
+#[allow(clippy::print_stdout, reason = "a history that fails tells its seed")]
 async fn a_worker_that_dies_loses_and_doubles_nothing(version: Version) {
     const LINES: usize = 3_000;
     let seed: u64 = rand::rng().random();

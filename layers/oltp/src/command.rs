@@ -203,6 +203,7 @@ macro_rules! commands {
         /// One command.
         #[derive(Clone, Debug, Serialize, Deserialize)]
         #[serde(tag = "type", content = "body", rename_all = "snake_case")]
+        #[allow(clippy::large_enum_variant, reason = "orders are the most frequent, and a command is moved a few times only")]
         pub enum Command {
             $(#[doc = concat!("See [`", stringify!($body), "`].")] $name($body),)+
         }

@@ -63,7 +63,7 @@ impl NewKey {
             }
             for (i, scope) in scopes.iter().enumerate() {
                 check_scope(scope, self.role)
-                    .map_err(|rule| OltpError::invalid("oltp.invalid_scope", &format!("/scopes/{i}"), rule))?;
+                    .map_err(|rule| OltpError::invalid("oltp.invalid_scope", format!("/scopes/{i}"), rule))?;
             }
         }
         match self.rate {

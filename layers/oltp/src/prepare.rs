@@ -93,7 +93,7 @@ impl Visitor<Result<Prepared, OltpError>> for Preparation<'_> {
             hash,
             if_version: context.if_version,
             id: Uuid::now_v7(),
-            b: &*body.write(self.tokens, self.now)?,
+            b: &body.write(self.tokens, self.now)?,
         };
         Ok(Prepared {
             index: self.index,

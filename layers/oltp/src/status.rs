@@ -257,10 +257,10 @@ fn findings(schema: &SchemaState, server: &Server, pool: PoolStatus) -> Vec<Stri
     for slot in &server.replication_slots {
         match slot.wal_status.as_str() {
             "lost" => {
-                found.push(format!("replication slot {} has lost its log: its reader takes a new snapshot", slot.name))
+                found.push(format!("replication slot {} has lost its log: its reader takes a new snapshot", slot.name));
             }
             "unreserved" => {
-                found.push(format!("replication slot {} is about to lose its log: let its reader catch up", slot.name))
+                found.push(format!("replication slot {} is about to lose its log: let its reader catch up", slot.name));
             }
             _ => {}
         }

@@ -103,7 +103,7 @@ mod tests {
             (TableHealth { autovacuum_off: true, ..well.clone() }, "reset"),
             (TableHealth { dead: 90_000, bloat_bytes: 1 << 30, ..well.clone() }, "vacuum (analyze) crm.x"),
             (TableHealth { bloat_bytes: 1 << 30, ..well.clone() }, "pg_repack"),
-            (TableHealth { last_analyze: None, ..well.clone() }, "analyze crm.x"),
+            (TableHealth { last_analyze: None, ..well }, "analyze crm.x"),
         ] {
             assert!(advice(&sick).unwrap().contains(word), "{sick:?}");
         }

@@ -113,7 +113,7 @@ impl Shop {
                 assert_eq!(reason, "");
             }
             Err(error) => {
-                assert_eq!((error.code(), error.pointer()), (&*format!("oltp.{reason}"), Some("/codes/0/code")))
+                assert_eq!((error.code(), error.pointer()), (&*format!("oltp.{reason}"), Some("/codes/0/code")));
             }
         }
         reason

@@ -202,6 +202,7 @@ async fn payloads_go_and_then_receipts(version: Version) {
 }
 
 /// Any number of routers, leases that end too early, faults and replays: nothing is lost, and a key's order is kept.
+#[allow(clippy::print_stdout, reason = "a history that fails tells its seed")]
 async fn many_routers_run_each_delivery_once_and_in_order(version: Version) {
     const DELIVERIES: usize = 120;
     let seed: u64 = rand::rng().random();

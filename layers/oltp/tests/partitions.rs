@@ -102,6 +102,7 @@ async fn what_was_there_before_is_carried_over(version: Version) {
         outside.batch_execute(&std::fs::read_to_string(file).unwrap()).await.unwrap();
     }
     outside.batch_execute(include_str!("old_store.sql")).await.unwrap();
+    outside.batch_execute("create schema storewide").await.unwrap();
     outside.batch_execute("create publication storewide for table crm.points_ledger, crm.sales_order").await.unwrap();
     for file in &files[5..13] {
         outside.batch_execute(&std::fs::read_to_string(file).unwrap()).await.unwrap();

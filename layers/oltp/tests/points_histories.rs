@@ -119,6 +119,7 @@ async fn reads_are_true(shop: &Shop, seed: u64) {
     }
 }
 
+#[allow(clippy::print_stdout, reason = "a history that fails tells its seed")]
 async fn history(version: Version, seed: u64) {
     println!("seed {seed} on {version:?}");
     let shop = Arc::new(open(version).await);
@@ -157,12 +158,15 @@ async fn the_books_are_right_whoever_does_what_when() {
     }
 }
 
+/// What something took: of lots by the day of their end, how much.
+type Taken = Vec<(Option<i64>, i64)>;
+
 /// A member as anybody would keep it: parcels of points, each with the day on which it expires.
 #[derive(Default)]
 struct Model {
     day: i64,
     parcels: Vec<(Option<i64>, i64)>,
-    held: Vec<(Uuid, Vec<(Option<i64>, i64)>)>,
+    held: Vec<(Uuid, Taken)>,
 }
 
 impl Model {

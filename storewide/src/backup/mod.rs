@@ -82,7 +82,7 @@ fn notes(folder: &Path) -> Result<Vec<(PathBuf, Note)>> {
         let note: Note = serde_json::from_slice(&note).with_context(|| format!("{} is damaged", path.display()))?;
         found.push((path, note));
     }
-    found.sort_by(|a, b| a.1.begun_at.cmp(&b.1.begun_at));
+    found.sort_by_key(|backup| backup.1.begun_at);
     Ok(found)
 }
 

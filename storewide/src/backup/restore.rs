@@ -54,7 +54,7 @@ pub async fn restore(options: &crate::cli::Restore, settings: &Settings) -> Resu
     let recovery = Recovery {
         target: target(&moment),
         archive: archive_of(&options.from, &note),
-        old_wal: options.old_data_dir.as_deref().map(|dir| log_of(dir)).transpose()?,
+        old_wal: options.old_data_dir.as_deref().map(log_of).transpose()?,
     };
     // Under another name until it is complete: a directory whose restore was cut short has no store, and is refused.
     let draft = data.path(RESTORING);

@@ -18,15 +18,15 @@ const ORDERS: usize = 5_000;
 pub async fn run(time: Duration) -> Result<Vec<Figure>> {
     let scratch = Scratch::new("batch")?;
     let (house, client, _) = house(&scratch).await?;
-    let mut lines = vec![line("store", json!({"store_code": "bench", "name": "Bench"}))];
+    let mut lines = vec![line("store", &json!({"store_code": "bench", "name": "Bench"}))];
     for number in 1..=LINES {
-        lines.push(line("product", json!({"product_code": format!("bench-{number}"), "title": "Bench"})));
+        lines.push(line("product", &json!({"product_code": format!("bench-{number}"), "title": "Bench"})));
         lines.push(line(
             "sku",
-            json!({"sku_code": format!("bench-{number}"), "product_code": format!("bench-{number}")}),
+            &json!({"sku_code": format!("bench-{number}"), "product_code": format!("bench-{number}")}),
         ));
     }
-    lines.extend((1..=MEMBERS).map(|number| line("member", json!({"member_no": format!("bench-{number}")}))));
+    lines.extend((1..=MEMBERS).map(|number| line("member", &json!({"member_no": format!("bench-{number}")}))));
     ensure!(send(&client, lines.concat()).await? == 0, "a record was refused");
     let begin = Instant::now();
     let senders = (0..SENDERS).map(|sender| {
@@ -34,7 +34,7 @@ pub async fn run(time: Duration) -> Result<Vec<Figure>> {
         tokio::spawn(async move {
             let mut sent = 0;
             while begin.elapsed() < time {
-                let orders: String = (0..ORDERS).map(|n| line("order", order(sender, sent + n))).collect();
+                let orders: String = (0..ORDERS).map(|n| line("order", &order(sender, sent + n))).collect();
                 ensure!(send(&client, orders).await? == 0, "an order was refused");
                 sent += ORDERS;
             }
@@ -59,7 +59,7 @@ async fn send(client: &Client, lines: String) -> Result<u64> {
     summary["failed"].as_u64().context("the answer was cut off")
 }
 
-fn line(noun: &str, body: Value) -> String {
+fn line(noun: &str, body: &Value) -> String {
     format!("{}\n", json!({"type": noun, "body": body}))
 }
 

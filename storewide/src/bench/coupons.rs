@@ -16,14 +16,14 @@ pub async fn run(time: Duration) -> Result<Vec<Figure>> {
     let shop = Shop::furnished("coupons").await?;
     let definition = json!({"definition_code": "bench", "title": "Bench", "status": "active", "discount_type": "percent",
         "percent_bp": 1_000, "global_limit": 10_000_000, "per_member_limit": 10_000_000});
-    put(&shop.oltp, "definition", "coupon_definition", definition).await?;
+    put(&shop.oltp, "definition", "coupon_definition", &definition).await?;
     let begin = Instant::now();
-    put(&shop.oltp, "issue", "coupon_issue", json!({"definition_code": "bench", "count": ISSUED})).await?;
+    put(&shop.oltp, "issue", "coupon_issue", &json!({"definition_code": "bench", "count": ISSUED})).await?;
     let issued = begin.elapsed();
     let codes: Vec<String> = (0..RATE * time.as_secs()).map(code).collect();
     for (n, some) in codes.chunks(10_000).enumerate() {
         let issue = json!({"definition_code": "bench", "codes": some});
-        put(&shop.oltp, &format!("codes-{n}"), "coupon_issue", issue).await?;
+        put(&shop.oltp, &format!("codes-{n}"), "coupon_issue", &issue).await?;
     }
     let oltp = shop.oltp.clone();
     let work = move |number| {
@@ -49,10 +49,10 @@ fn cart(number: u64) -> Value {
 }
 
 async fn use_code(oltp: &Oltp, number: u64) -> Result<()> {
-    put(oltp, &format!("v-{number}"), "coupon_validate", json!({"codes": [code(number)], "cart": cart(number)}))
+    put(oltp, &format!("v-{number}"), "coupon_validate", &json!({"codes": [code(number)], "cart": cart(number)}))
         .await?;
     let redemption = json!({"codes": [{"code": code(number)}], "cart": cart(number),
         "order": {"source": "bench", "order_no": number.to_string()}});
-    put(oltp, &format!("r-{number}"), "coupon_redeem", redemption).await?;
+    put(oltp, &format!("r-{number}"), "coupon_redeem", &redemption).await?;
     Ok(())
 }

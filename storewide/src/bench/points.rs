@@ -26,8 +26,8 @@ pub async fn run(time: Duration) -> Result<Vec<Figure>> {
 async fn earn_and_burn(oltp: &Oltp, number: u64) -> Result<()> {
     let member = json!({"member_no": format!("bench-{}", number as usize % MEMBERS + 1)});
     let earn = json!({"member": member, "points": 10, "reason": "bench"});
-    put(oltp, &format!("e-{number}"), "points_earn", earn).await?;
+    put(oltp, &format!("e-{number}"), "points_earn", &earn).await?;
     let burn = json!({"member": member, "points": 7, "reason": "bench"});
-    put(oltp, &format!("b-{number}"), "points_burn", burn).await?;
+    put(oltp, &format!("b-{number}"), "points_burn", &burn).await?;
     Ok(())
 }

@@ -46,17 +46,18 @@ impl Shop {
     pub async fn furnished(name: &str) -> Result<Self> {
         let shop = Self::empty(name).await?;
         let code = |number: usize| format!("bench-{number}");
-        let mut commands = vec![command("store", json!({"store_code": "bench", "name": "Bench"}))?];
+        let mut commands = vec![command("store", &json!({"store_code": "bench", "name": "Bench"}))?];
         for number in 1..=3 {
-            commands.push(command("product", json!({"product_code": code(number), "title": "Bench"}))?);
-            commands.push(command("sku", json!({"sku_code": code(number), "product_code": code(number)}))?);
+            commands.push(command("product", &json!({"product_code": code(number), "title": "Bench"}))?);
+            commands.push(command("sku", &json!({"sku_code": code(number), "product_code": code(number)}))?);
         }
         for number in 1..=MEMBERS {
-            commands.push(command("member", json!({"member_no": code(number)}))?);
+            commands.push(command("member", &json!({"member_no": code(number)}))?);
         }
         for number in 1..=3 {
-            let received = json!({"sku_code": code(number), "store_code": "bench", "quantity": "1000000000"});
-            commands.push(command("stock_receive", received)?);
+            let received = json!({"reference": format!("bench-{number}"), "store_code": "bench",
+                "lines": [{"sku_code": code(number), "quantity": "1000000000"}]});
+            commands.push(command("stock_receive", &received)?);
         }
         let keyed = |(n, command)| (context(&format!("furnish-{n}")), command);
         for done in shop.oltp.run_batch(commands.into_iter().enumerate().map(keyed).collect()).await?.0 {
@@ -80,7 +81,7 @@ impl Shop {
 ///
 /// # Errors
 /// When it is none.
-pub fn command(noun: &str, body: Value) -> Result<Command> {
+pub fn command(noun: &str, body: &Value) -> Result<Command> {
     Ok(serde_json::from_value(json!({"type": noun, "body": body}))?)
 }
 
@@ -98,7 +99,7 @@ pub fn context(key: &str) -> Context {
 ///
 /// # Errors
 /// When it does not.
-pub async fn run(oltp: &Oltp, key: &str, noun: &str, body: Value) -> Result<Done> {
+pub async fn run(oltp: &Oltp, key: &str, noun: &str, body: &Value) -> Result<Done> {
     Ok(oltp.run(&context(key), &command(noun, body)?).await?.0)
 }
 

@@ -54,7 +54,7 @@ impl Reading {
         let id = id.map(str::to_owned).or(told.id).filter(|id| !id.is_empty());
         Arrival {
             // Equal bodies without an id are one delivery.
-            delivery_id: id.map_or_else(|| digest(raw.body), |id| short(id)),
+            delivery_id: id.map_or_else(|| digest(raw.body), short),
             kind: told.kind.filter(|kind| is_kind(kind)),
             entity_key: told.entity_key.map(short).unwrap_or_default(),
         }
