@@ -59,6 +59,7 @@ pub(crate) struct LineResult {
 
 /// The last line of an answer. An answer without it was cut off: send again what has no answer.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BatchSummary)]
 pub(crate) struct Summary {
     /// Covers every line that was written; none when nothing was.
     position: Option<String>,

@@ -34,4 +34,4 @@ mod scope;
 pub use config::Config;
 pub use http::{Access, POSITION, router};
 pub use intake::{ApiDoc, Intake};
-pub use openapi::openapi;
+pub use openapi::{complete, openapi};

@@ -15,6 +15,7 @@ use oltp::command::{Effect, KINDS, Kind, LookupMember};
 use oltp::points::{PointsExpiring, PointsLiability, PointsMonth, PointsOfAge};
 use oltp::price::Quote;
 use oltp::read::{Filter, PAGE, PAGE_MAX, Takes};
+pub use parts::complete;
 pub(crate) use parts::{ID, JSON, answer, body, operation, path, query, text, with};
 use parts::{LINES, SCHEME, SECRET, TIME, answer_as, headers, if_match, key_page, words, write_headers};
 use serde_json::{Value, json};
@@ -117,7 +118,7 @@ fn examples() -> [(&'static str, Value); 9] {
         ("Written", written_example()),
         ("BatchLine", json!({"type": "store", "body": {"store_code": "367", "name": "Main Street"}})),
         ("LineResult", line_example()),
-        ("Summary", json!({"position": "w-00000016b374d848", "lines": 1, "failed": 0})),
+        ("BatchSummary", json!({"position": "w-00000016b374d848", "lines": 1, "failed": 0})),
         ("NewKey", new_key_example()),
         ("MadeKey", made_key_example()),
         ("RotatedKey", rotated_key_example()),
@@ -256,7 +257,10 @@ fn batch() -> Operation {
     let operation = operation("batch", "batch", "Write many records, as lines", &["400", "415"])
         .description(Some(about))
         .request_body(Some(body(LINES, "BatchLine", &Value::String(lines.join("\n")))))
-        .response("200", answer_as(LINES, "A LineResult for each line, then a Summary", "LineResult", &line_example()));
+        .response(
+            "200",
+            answer_as(LINES, "A LineResult for each line, then a BatchSummary", "LineResult", &line_example()),
+        );
     let results = query("results", "all (default), or failed for the lines that failed only", results);
     with(operation, write_headers(false).into_iter().chain([results]))
 }

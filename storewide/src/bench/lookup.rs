@@ -65,11 +65,9 @@ async fn fill(shop: &Shop) -> Result<()> {
         writeln!(row, "{}\t{}\tphone\t{}", Uuid::now_v7(), ids[number as usize], token.unwrap_or_default())
     })
     .await?;
-    client
-        .batch_execute(
-            "vacuum analyze crm.member; vacuum analyze crm.member_identity; vacuum analyze crm.points_account",
-        )
-        .await?;
+    for table in ["member", "member_identity", "points_account"] {
+        client.batch_execute(&format!("vacuum analyze crm.{table}")).await?;
+    }
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Orders of three lines, a payment, points and stock at eight connections, beside the bare SQL function under pgbench.
 
 use super::figure::{Figure, percentile};
-use super::shop::{MEMBERS, Shop};
+use super::shop::{MEMBERS, SKUS, Shop};
 use anyhow::{Context as _, Result, ensure};
 use model::Decimal;
 use oltp::command::{OrderLineValue, PaymentValue, PutOrder};
@@ -50,7 +50,8 @@ async fn load(oltp: &Oltp, time: Duration) -> Result<(usize, Vec<Duration>)> {
 fn order(connection: usize, number: usize) -> PutOrder {
     let line = |line_no: i32| OrderLineValue {
         line_no,
-        sku_code: format!("bench-{line_no}"),
+        // Three of many: a shop does not sell the same three to everybody at once.
+        sku_code: format!("bench-{}", (connection * 37 + number) % (SKUS / 3) * 3 + line_no as usize),
         quantity: Decimal::ONE,
         unit_price_minor: Some(250),
         ..OrderLineValue::default()

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 const DATABASE: &str = "bench";
+/// SKUs of a furnished store: `bench-1` and on.
+pub const SKUS: usize = 300;
 /// Members of a furnished store: `bench-1` and on.
 pub const MEMBERS: usize = 1_000;
 
@@ -39,7 +41,7 @@ impl Shop {
         Ok(Self { oltp, tokeniser, cluster, scratch })
     }
 
-    /// With a store `bench`, SKUs `bench-1` to `bench-3`, of each of which there is plenty, and members.
+    /// With a store `bench`, SKUs, of each of which there is plenty, and members.
     ///
     /// # Errors
     /// As [`Shop::empty`], or when a record is refused.
@@ -47,14 +49,14 @@ impl Shop {
         let shop = Self::empty(name).await?;
         let code = |number: usize| format!("bench-{number}");
         let mut commands = vec![command("store", &json!({"store_code": "bench", "name": "Bench"}))?];
-        for number in 1..=3 {
+        for number in 1..=SKUS {
             commands.push(command("product", &json!({"product_code": code(number), "title": "Bench"}))?);
             commands.push(command("sku", &json!({"sku_code": code(number), "product_code": code(number)}))?);
         }
         for number in 1..=MEMBERS {
             commands.push(command("member", &json!({"member_no": code(number)}))?);
         }
-        for number in 1..=3 {
+        for number in 1..=SKUS {
             let received = json!({"reference": format!("bench-{number}"), "store_code": "bench",
                 "lines": [{"sku_code": code(number), "quantity": "1000000000"}]});
             commands.push(command("stock_receive", &received)?);

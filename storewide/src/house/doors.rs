@@ -64,6 +64,7 @@ pub(super) fn openapi() -> OpenApi {
     document.merge(decisions::ApiDoc::openapi());
     document.merge(operate::ApiDoc::openapi());
     document.merge(control::ApiDoc::openapi());
+    access::complete(&mut document);
     document
 }
 

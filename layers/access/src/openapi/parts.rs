@@ -6,7 +6,7 @@ use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::security::SecurityRequirement;
-use utoipa::openapi::{Content, ContentBuilder, Header, Ref, RefOr, Required, Schema};
+use utoipa::openapi::{Content, ContentBuilder, Header, OpenApi, Ref, RefOr, Required, Schema};
 
 /// Name of the security scheme.
 pub(crate) const SCHEME: &str = "key";
@@ -28,6 +28,25 @@ pub(crate) fn operation(tag: &str, id: &str, summary: &str, problems: &[&str]) -
         operation = operation.response(*status, problem(status));
     }
     operation
+}
+
+/// What any door may answer, for operations that other layers describe without it.
+const ANY: [&str; 6] = ["400", "404", "408", "413", "415", "422"];
+
+/// Gives the problems of all doors to operations that are described without them.
+pub fn complete(document: &mut OpenApi) {
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete, &mut item.patch];
+        for operation in operations.into_iter().flatten() {
+            let known = &mut operation.responses.responses;
+            if known.contains_key("401") && known.contains_key("429") {
+                continue;
+            }
+            for status in COMMON.iter().chain(&ANY) {
+                known.entry((*status).to_owned()).or_insert_with(|| problem(status).into());
+            }
+        }
+    }
 }
 
 /// Adds parameters.
