@@ -115,7 +115,10 @@ async fn what_was_there_before_is_carried_over(version: Version) {
     );
     assert_eq!(one("select string_agg(tableoid::regclass::text || ' ' || points, ', ' order by entry_id, side) from crm.points_ledger").await,
         "crm.points_ledger_before 10, crm.points_ledger_before -10, crm.points_ledger_default -10, crm.points_ledger_default 10");
-    let published = one("select string_agg(prrelid::regclass::text, ', ' order by 1) from pg_publication_rel").await;
+    let published = one(
+        "select string_agg(prrelid::regclass::text, ', ' order by prrelid::regclass::text) from pg_publication_rel",
+    )
+    .await;
     assert_eq!(published, "crm.points_ledger, crm.sales_order");
     assert_eq!(one("select concat_ws(' ', line_no, sku_id is not null, restock) from crm.return_line").await, "1 t t");
 }
