@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::OnceCell;
@@ -33,6 +34,34 @@ impl Version {
             Self::Wheel18 => Installation::wheel(),
         }
     }
+}
+
+/// Makes two tests of each function: one on the oldest and one on the newest PostgreSQL that the program runs on.
+#[macro_export]
+macro_rules! on_both {
+    ($($test:ident),+ $(,)?) => {
+        $(mod $test {
+            #[test]
+            fn on_the_systems() {
+                $crate::testing::run(Box::pin(super::$test($crate::Version::System)));
+            }
+
+            #[test]
+            fn on_the_newest() {
+                $crate::testing::run(Box::pin(super::$test($crate::Version::Wheel18)));
+            }
+        })+
+    };
+}
+
+/// Runs a test on one thread. Not generic, as `tokio::test` is: a runtime's loop of its own for each of some hundred tests takes minutes
+/// to compile.
+///
+/// # Panics
+/// When the test does.
+pub fn run(test: Pin<Box<dyn Future<Output = ()>>>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime starts").block_on(test);
 }
 
 /// A cluster in a temporary directory; stops and disappears when it is dropped, or when the process dies.

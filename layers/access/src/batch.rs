@@ -238,7 +238,7 @@ impl Batch {
 
     fn parse(&self, text: &[u8]) -> Result<(&'static Kind, Context, Command), Problem> {
         let Asked { kind, command, key } = line::read(text)?;
-        self.caller.may(&format!("{}:write", kind.area()))?;
+        self.caller.may(&kind.scope())?;
         let context = &self.caller.context;
         let key = key.or_else(|| context.idempotency_key.as_ref().map(|batch| format!("{batch}/{}", self.line)));
         Ok((kind, Context { idempotency_key: key, ..context.clone() }, command))

@@ -75,7 +75,7 @@ pub fn router(access: Access) -> Router {
             post(move |State(door): State<Arc<Door>>, caller: Caller, headers: HeaderMap, body: Body| async move {
                 records::put(&door, kind, &caller, &headers, body).await
             });
-        let put = behind(put, Role::Writer, format!("{}:write", kind.area()));
+        let put = behind(put, Role::Writer, kind.scope());
         routes = routes.route(&format!("/api/v1/{}", kind.path), put);
     }
     for entity in Entity::ALL.iter().copied() {

@@ -7,7 +7,7 @@ pub(crate) use worker::run;
 use crate::caller::Caller;
 use crate::intake::Intake;
 use crate::lines::{Line, Lines};
-use crate::{body, error, metrics};
+use crate::{body, error, line, metrics};
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -16,6 +16,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
 use oltp::OltpError;
+use oltp::command::Kind;
 use oltp::imports::{NewChunk, Opened};
 use runtime::Problem;
 use serde::Deserialize;
@@ -29,8 +30,10 @@ use uuid::Uuid;
 const PAGE: u32 = 100;
 /// Failures that are read at a time.
 const FAILURES: u32 = 1_000;
-/// What stands in a chunk for a line that is longer than allowed; no line of JSON has it.
+/// What stands in a chunk for a line that is longer than allowed; no line of JSON begins so.
 const TOO_LONG: &[u8] = b"\0too long";
+/// What stands in a chunk for a line that its sender's key may not write, before the scope that the key lacks.
+const FORBIDDEN: &[u8] = b"\0forbidden ";
 
 /// A caller's import of its own, or anybody's for admins.
 fn of(caller: &Caller) -> Option<&str> {
@@ -45,6 +48,7 @@ fn id_of(path: Result<Path<String>, PathRejection>) -> Result<Uuid, Problem> {
 /// Lines on their way into the store.
 struct Intaking<'a> {
     intake: &'a Intake,
+    caller: &'a Caller,
     /// The import, unless what comes is only compared.
     import: Option<Uuid>,
     splitter: Lines,
@@ -60,10 +64,11 @@ struct Intaking<'a> {
 }
 
 impl<'a> Intaking<'a> {
-    fn new(intake: &'a Intake, import: Option<Uuid>) -> Self {
+    fn new(intake: &'a Intake, caller: &'a Caller, import: Option<Uuid>) -> Self {
         Self {
             splitter: Lines::new(intake.config.line_bytes_max),
             intake,
+            caller,
             import,
             hash: Sha256::new(),
             bytes: 0,
@@ -122,7 +127,11 @@ impl<'a> Intaking<'a> {
         if !text.iter().all(u8::is_ascii_whitespace) {
             self.lines += 1;
             self.chunk_lines += 1;
-            self.chunk.extend_from_slice(text);
+            // By the scopes that the key has now: when the line is run, the key may be gone.
+            match line::kind(text).map(Kind::scope).filter(|scope| self.caller.may(scope).is_err()) {
+                Some(scope) => self.chunk.extend([FORBIDDEN, scope.as_bytes()].concat()),
+                None => self.chunk.extend_from_slice(text),
+            }
         }
         self.chunk.push(b'\n');
         let config = &self.intake.config;
@@ -174,7 +183,7 @@ pub(crate) async fn post(
         let detail = "an import with this idempotency key is being received; ask for it, or retry";
         return Err(Problem::new(StatusCode::CONFLICT, "access.import_under_way", detail).after(5));
     }
-    let mut intaking = Intaking::new(&intake, opened.then_some(id));
+    let mut intaking = Intaking::new(&intake, &caller, opened.then_some(id));
     if let Err(problem) = intaking.read(body).await {
         if opened {
             // Nothing of a part is run. What cannot be taken away now goes by itself later.

@@ -9,6 +9,7 @@ use oltp::command::Kind;
 use runtime::Problem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use utoipa::ToSchema;
 
 /// A line of a batch.
@@ -33,6 +34,16 @@ pub(crate) struct Asked {
     pub(crate) command: Command,
     /// Its own idempotency key, if it brings one.
     pub(crate) key: Option<String>,
+}
+
+/// The kind that a line is of, if it can be told without its body.
+pub(crate) fn kind(text: &[u8]) -> Option<&'static Kind> {
+    #[derive(Deserialize)]
+    struct Type<'a> {
+        #[serde(rename = "type", borrow)]
+        noun: Cow<'a, str>,
+    }
+    Kind::named(&serde_json::from_slice::<Type<'_>>(text).ok()?.noun)
 }
 
 /// Reads a line.

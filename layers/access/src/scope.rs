@@ -1,7 +1,7 @@
 //! The scopes that keys can have here: an area for each noun that is read or written, and those of the house's other doors.
 
 use oltp::Entity;
-use oltp::command::KINDS;
+use oltp::command::{KINDS, Kind};
 use runtime::auth::PERSONAL;
 use std::collections::BTreeSet;
 
@@ -18,7 +18,6 @@ const OTHERS: [&str; 13] = [
     "operate:write",
     "inbox:read",
     "inbox:write",
-    // Writes records of every kind: what the lines of an import hold is not asked.
     "imports:write",
     "points:read",
 ];
@@ -26,6 +25,6 @@ const OTHERS: [&str; 13] = [
 /// All scopes, but `*`, in the order of the alphabet.
 pub(crate) fn all() -> BTreeSet<String> {
     let read = Entity::ALL.iter().map(|entity| format!("{}:read", entity.area()));
-    let written = KINDS.iter().map(|kind| format!("{}:write", kind.area()));
+    let written = KINDS.iter().map(Kind::scope);
     OTHERS.iter().map(|scope| (*scope).to_owned()).chain(read).chain(written).collect()
 }

@@ -5,6 +5,7 @@ use access::Config;
 use engine_postgres::Version;
 use rand::{Rng, SeedableRng};
 use reqwest::Response;
+use runtime::auth::Role;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +14,7 @@ crate::on_both!(
     an_import_is_run_and_tells_its_failures,
     a_repeat_is_the_same_import,
     an_import_is_of_whoever_sent_it,
+    lines_are_held_to_the_scopes_of_the_key,
     what_is_too_large_or_broken_is_not_run,
     a_worker_that_dies_loses_and_doubles_nothing,
 );
@@ -114,7 +116,7 @@ async fn an_import_is_of_whoever_sent_it(version: Version) {
     let path = format!("/api/v1/imports/{id}");
     assert_eq!(house.get(&path, &house.reader).await.status(), 403);
     assert_eq!(house.get(&path, &house.admin).await.status(), 200);
-    let (_, other) = house.oltp.create_api_key(&oltp::NewKey::new("other", runtime::auth::Role::Writer)).await.unwrap();
+    let (_, other) = house.oltp.create_api_key(&oltp::NewKey::new("other", Role::Writer)).await.unwrap();
     assert_eq!(house.get(&path, &other).await.status(), 404);
     assert_eq!(house.get(&format!("{path}/failures"), &other).await.status(), 404);
     let cancel = |key: &str| house.client.post(house.url(&format!("{path}/cancel"))).bearer_auth(key.to_owned()).send();
@@ -125,6 +127,33 @@ async fn an_import_is_of_whoever_sent_it(version: Version) {
     assert_eq!((&import["done"], &import["lines"]), (&0.into(), &1.into()));
     assert_eq!(problem(cancel(&house.admin).await.unwrap()).await.1, "access.import_over");
     assert_eq!(house.value("select count(*)::text from crm.store").await, "0");
+}
+
+async fn lines_are_held_to_the_scopes_of_the_key(version: Version) {
+    let house = House::open(version).await;
+    let till = house.scoped(Role::Writer, &["imports:write", "stores:write"]).await;
+    let body = store(1) + &line("product", &json!({"product_code": "1", "title": "P"})) + &store(2);
+    let request = house.client.post(house.url("/api/v1/imports")).bearer_auth(&till);
+    let sent = request.header("content-type", "application/x-ndjson").body(body).send().await.unwrap();
+    assert_eq!(sent.status(), 202);
+    let import: Value = sent.json().await.unwrap();
+    let path = format!("/api/v1/imports/{}", import["id"].as_str().unwrap());
+    house.start();
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        let import: Value = house.get(&path, &till).await.json().await.unwrap();
+        if import["status"] == "done" {
+            assert_eq!((&import["done"], &import["failed"]), (&2.into(), &1.into()));
+            break;
+        }
+        assert!(Instant::now() < deadline, "{import}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let failures = house.get(&format!("{path}/failures"), &till).await.text().await.unwrap();
+    let failure: Value = serde_json::from_str(failures.trim()).unwrap();
+    assert_eq!((&failure["line"], &failure["status"], &failure["code"]), (&2.into(), &403.into(), &"access.forbidden".into()));
+    assert!(failure["detail"].as_str().unwrap().contains("products:write"), "{failure}");
+    assert_eq!(house.value("select count(*)::text from crm.product").await, "0");
 }
 
 async fn what_is_too_large_or_broken_is_not_run(version: Version) {

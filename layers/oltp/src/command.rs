@@ -172,6 +172,12 @@ impl Kind {
         self.path.split('/').next().unwrap_or(self.path)
     }
 
+    /// The scope that a key needs to write it.
+    #[must_use]
+    pub fn scope(&self) -> String {
+        format!("{}:write", self.area())
+    }
+
     const fn of<T: Asked>() -> Self {
         Self {
             noun: T::NOUN,

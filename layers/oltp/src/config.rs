@@ -33,6 +33,9 @@ pub struct Config {
     pub batch_commands_max: usize,
     /// Most order lines in one transaction of a batch.
     pub batch_lines_max: usize,
+    /// How many transactions of single commands are begun at a time; commands that come meanwhile wait, and go together. By default as
+    /// many as this machine has cores, from 2 to 8; for a server with more cores of its own, as many as those.
+    pub gather_transactions: usize,
     /// How many days the answer to an idempotency key is kept at least; older ones go as commands with new keys come.
     pub idempotency_days: u16,
     /// For how many months after this one the ledgers' partitions are there already.
@@ -59,6 +62,7 @@ impl Default for Config {
             retries_max: 9,
             batch_commands_max: 500,
             batch_lines_max: 10_000,
+            gather_transactions: std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8),
             idempotency_days: 7,
             partitions_ahead: 2,
             keep_months: None,

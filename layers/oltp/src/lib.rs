@@ -12,6 +12,7 @@ mod coupon_code;
 pub mod decision;
 pub mod error;
 pub mod export;
+mod gather;
 mod gtin;
 pub mod imports;
 pub mod inbox;

@@ -4,10 +4,11 @@
 
 use crate::config::Config;
 use crate::error::{self, Failure, OltpError};
+use crate::gather::Gather;
 use crate::keys::Principals;
 use crate::slow::SlowLog;
 use crate::{metrics, statement};
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, PoolError, QueueMode, RecyclingMethod, Runtime};
 use model::{Position, Tokeniser};
 use runtime::Meter;
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,7 @@ pub(crate) struct Inner {
     pub(crate) meter: Meter,
     pub(crate) principals: Principals,
     pub(crate) slow: SlowLog,
+    pub(crate) gather: Gather,
     pool: Pool,
 }
 
@@ -159,6 +161,8 @@ impl Oltp {
             .max_size(config.pool_size.max(1))
             .wait_timeout(Some(Duration::from_millis(config.pool_wait_ms)))
             .runtime(Runtime::Tokio1)
+            // The one that was used last has its plans warm.
+            .queue_mode(QueueMode::Lifo)
             .post_create(transaction_limit(config.transaction_timeout_ms))
             .post_create(Hook::async_fn(|client, _| {
                 Box::pin(async move { client.batch_execute(PLAIN).await.map_err(HookError::Backend) })
@@ -166,7 +170,8 @@ impl Oltp {
             .build()
             .map_err(|error| OltpError::Internal(format!("the pool cannot be built: {error}")))?;
         let (principals, slow) = (Principals::default(), SlowLog::new(config.slow_ms));
-        Ok(Self { inner: Arc::new(Inner { config: config.clone(), tokeniser, meter, principals, slow, pool }) })
+        let (config, gather) = (config.clone(), Gather::default());
+        Ok(Self { inner: Arc::new(Inner { config, tokeniser, meter, principals, slow, gather, pool }) })
     }
 
     /// A connection, for statements of one's own.

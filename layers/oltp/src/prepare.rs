@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 /// A command ready to be sent.
 pub(crate) struct Prepared {
-    /// Its place in the batch.
+    /// Its place among those that go together.
     pub(crate) index: usize,
     /// Its kind, as the SQL functions are named.
     pub(crate) kind: &'static str,
@@ -25,13 +25,12 @@ pub(crate) struct Prepared {
     pub(crate) conditional: bool,
     /// Its lines.
     pub(crate) lines: usize,
-    /// What the SQL function takes.
+    /// What the SQL function takes, but for the place.
     pub(crate) json: String,
 }
 
 #[derive(Serialize)]
 struct Item<'a> {
-    i: usize,
     c: Who<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
@@ -87,7 +86,6 @@ impl Visitor<Result<Prepared, OltpError>> for Preparation<'_> {
             None => None,
         };
         let item = Item {
-            i: self.index,
             c: Who { actor: &context.actor, reason: context.reason.as_deref(), request: &context.request_id },
             key: context.idempotency_key.as_deref(),
             hash,

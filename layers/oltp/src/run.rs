@@ -10,6 +10,7 @@ use runtime::{Clock, SystemClock};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::time::Instant;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
@@ -34,21 +35,18 @@ struct Answer {
     detail: String,
 }
 
-type Outcome = Result<Done, OltpError>;
+pub(crate) type Outcome = Result<Done, OltpError>;
 
 impl Oltp {
-    /// Runs one command: checks it, and commits it before this returns. The position is where a reader has seen it.
+    /// Runs one command: checks it, and commits it before this returns. The position is where a reader has seen it. Once it is
+    /// checked it is done, whether or not anybody waits for the answer.
     ///
     /// # Errors
     /// [`OltpError`]: what is wrong with the command, or that the store cannot take it now.
     pub async fn run(&self, context: &Context, command: &Command) -> Result<(Done, Position), OltpError> {
         let inner = &self.inner;
         let prepared = prepare(0, context, command, &inner.tokeniser, SystemClock.now());
-        let prepared = prepared.inspect_err(|_| inner.meter.count(metrics::REFUSED, 1))?;
-        let mut outcomes = vec![None];
-        let position = self.chunk(&[prepared], &mut outcomes).await?;
-        let done = outcomes.pop().flatten().unwrap_or_else(|| Err(OltpError::Internal("no answer".to_owned())))?;
-        Ok((done, position.unwrap_or(Position::Wal(0))))
+        self.gathered(prepared.inspect_err(|_| inner.meter.count(metrics::REFUSED, 1))?).await
     }
 
     /// Runs many commands, in order where they are about the same record, in as few transactions as the limits of the
@@ -99,7 +97,7 @@ impl Oltp {
     }
 
     /// How many of these commands go into one transaction.
-    fn fitting(&self, items: &[Prepared]) -> usize {
+    pub(crate) fn fitting(&self, items: &[Prepared]) -> usize {
         let config = &self.inner.config;
         let mut lines = 0;
         let mut keys = HashSet::new();
@@ -114,7 +112,7 @@ impl Oltp {
 
     /// Runs a chunk in one transaction. If that fails because of what is in it, its halves go by themselves, down to the one
     /// command that is bad. Errors only when the store cannot take anything now.
-    async fn chunk(&self, items: &[Prepared], outcomes: &mut [Option<Outcome>]) -> Result<Option<Position>, OltpError> {
+    pub(crate) async fn chunk(&self, items: &[Prepared], outcomes: &mut [Option<Outcome>]) -> Result<Option<Position>, OltpError> {
         let mut position = None;
         // Each part with how often it met another command that made the same record.
         let mut parts = vec![(items, 0)];
@@ -128,14 +126,15 @@ impl Oltp {
                 Err(trouble) => trouble,
             };
             match (trouble.failure(), part) {
-                (Failure::Transient | Failure::Slow, _) if position.is_none() => return Err(self.failed(&trouble)),
                 (Failure::Duplicate, [_]) if duplicates < DUPLICATES_MAX => {
                     parts.push((part, duplicates + 1));
                 }
-                (Failure::Duplicate | Failure::Range | Failure::Fault, [_, _, ..]) => {
+                // What is slow is so for one of them, as one that waits for a lock.
+                (Failure::Duplicate | Failure::Range | Failure::Fault | Failure::Slow, [_, _, ..]) => {
                     let (first, second) = part.split_at(part.len() / 2);
                     parts.extend([(second, 0), (first, 0)]);
                 }
+                (Failure::Transient, _) if position.is_none() => return Err(self.failed(&trouble)),
                 _ => {
                     let error = self.failed(&trouble);
                     part.iter().for_each(|item| outcomes[item.index] = Some(Err(error.clone())));
@@ -208,7 +207,9 @@ fn waves(items: &[Prepared], keep_days: u16) -> String {
         json.push_str(r#"","items":["#);
         for (j, item) in wave.iter().enumerate() {
             json.push_str(if j == 0 { "" } else { "," });
-            json.push_str(&item.json);
+            // The place goes in front of what the item holds already.
+            let _ = write!(json, r#"{{"i":{},"#, item.index);
+            json.push_str(item.json.strip_prefix('{').unwrap_or(&item.json));
         }
         json.push_str("]}");
     }

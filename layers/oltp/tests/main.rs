@@ -2,23 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should end")]
 
-/// Makes two tests of each function: one on the oldest and one on the newest PostgreSQL that the program runs on.
-macro_rules! on_both {
-    ($($test:ident),+ $(,)?) => {
-        $(mod $test {
-            #[tokio::test]
-            async fn on_the_systems() {
-                super::$test(engine_postgres::Version::System).await;
-            }
-
-            #[tokio::test]
-            async fn on_the_newest() {
-                super::$test(engine_postgres::Version::Wheel18).await;
-            }
-        })+
-    };
-}
-pub(crate) use on_both;
+pub(crate) use engine_postgres::on_both;
 
 mod batches;
 mod catalogue;
@@ -27,6 +11,7 @@ mod coupon_histories;
 mod coupons;
 mod decisions;
 mod erasure;
+mod gather;
 mod histories;
 mod idempotency;
 mod imports;

@@ -1,9 +1,9 @@
 //! A code tried against a cart and redeemed with its order, at a steady rate.
 
 use super::figure::{Figure, percentile};
-use super::shop::{MEMBERS, Shop, paced, run as put};
-use anyhow::Result;
-use oltp::Oltp;
+use super::shop::{MEMBERS, Shop, WARM, command, paced, run as put};
+use anyhow::{Result, ensure};
+use oltp::{Context, Oltp};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ pub async fn run(time: Duration) -> Result<Vec<Figure>> {
     let begin = Instant::now();
     put(&shop.oltp, "issue", "coupon_issue", &json!({"definition_code": "bench", "count": ISSUED})).await?;
     let issued = begin.elapsed();
-    let codes: Vec<String> = (0..RATE * time.as_secs()).map(code).collect();
+    let codes: Vec<String> = (0..RATE * (WARM + time.as_secs())).map(code).collect();
     for (n, some) in codes.chunks(10_000).enumerate() {
         let issue = json!({"definition_code": "bench", "codes": some});
         put(&shop.oltp, &format!("codes-{n}"), "coupon_issue", &issue).await?;
@@ -49,8 +49,11 @@ fn cart(number: u64) -> Value {
 }
 
 async fn use_code(oltp: &Oltp, number: u64) -> Result<()> {
-    put(oltp, &format!("v-{number}"), "coupon_validate", &json!({"codes": [code(number)], "cart": cart(number)}))
-        .await?;
+    // A question needs no key.
+    let context = Context { actor: "bench".to_owned(), request_id: format!("v-{number}"), ..Context::default() };
+    let question = command("coupon_validate", &json!({"codes": [code(number)], "cart": cart(number)}))?;
+    let told = oltp.run(&context, &question).await?.0;
+    ensure!(told.result.is_some_and(|result| result["valid"] == true), "a code was refused");
     let redemption = json!({"codes": [{"code": code(number)}], "cart": cart(number),
         "order": {"source": "bench", "order_no": number.to_string()}});
     put(oltp, &format!("r-{number}"), "coupon_redeem", &redemption).await?;

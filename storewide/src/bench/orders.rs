@@ -1,7 +1,7 @@
 //! Orders of three lines, a payment, points and stock at eight connections, beside the bare SQL function under pgbench.
 
 use super::figure::{Figure, percentile};
-use super::shop::{MEMBERS, SKUS, Shop};
+use super::shop::{MEMBERS, SKUS, Shop, WARM};
 use anyhow::{Context as _, Result, ensure};
 use model::Decimal;
 use oltp::command::{OrderLineValue, PaymentValue, PutOrder};
@@ -9,33 +9,44 @@ use oltp::{Command, Context, Oltp};
 use std::time::{Duration, Instant};
 
 const CONNECTIONS: usize = 8;
+/// As many tills as a chain has, for how much the store does when more ask.
+const MANY: usize = 64;
 
 pub async fn run(time: Duration) -> Result<Vec<Figure>> {
     let shop = Shop::furnished("orders").await?;
-    let (orders, mut times) = load(&shop.oltp, time).await?;
-    let figure = orders as f64 / time.as_secs_f64();
+    let many = load(&shop.oltp, time, MANY).await?;
+    let some = load(&shop.oltp, time, CONNECTIONS).await?;
     let reference = pgbench(&shop, time).await?;
     shop.close().await;
-    let (p50, p99) = (percentile(&mut times, 0.5), percentile(&mut times, 0.99));
-    Ok(vec![Figure::new("orders", figure, "orders/s").beside(reference).spread(p50, p99)])
+    let figure = |name, mut times: Vec<Duration>| {
+        let (p50, p99) = (percentile(&mut times, 0.5), percentile(&mut times, 0.99));
+        Figure::new(name, times.len() as f64 / time.as_secs_f64(), "orders/s").beside(reference).spread(p50, p99)
+    };
+    Ok(vec![figure("orders_of_64_tills", many), figure("orders", some)])
 }
 
-async fn load(oltp: &Oltp, time: Duration) -> Result<(usize, Vec<Duration>)> {
-    let end = Instant::now() + time;
-    let connections = (0..CONNECTIONS).map(|connection| {
+/// Orders from so many callers, each of which waits for its answer; what the first seconds took is left out.
+async fn load(oltp: &Oltp, time: Duration, callers: usize) -> Result<Vec<Duration>> {
+    let start = Instant::now() + Duration::from_secs(WARM);
+    let connections = (0..callers).map(|connection| {
         let oltp = oltp.clone();
         tokio::spawn(async move {
             let mut times = Vec::new();
-            while Instant::now() < end {
-                let command = Command::Order(order(connection, times.len()));
+            for number in 0.. {
+                let command = Command::Order(order(callers, connection, number));
                 let context = Context {
                     actor: "bench".to_owned(),
-                    request_id: format!("{connection}-{}", times.len()),
+                    request_id: format!("{connection}-{number}"),
                     ..Context::default()
                 };
                 let begin = Instant::now();
                 oltp.run(&context, &command).await?;
-                times.push(begin.elapsed());
+                if start + time <= Instant::now() {
+                    break;
+                }
+                if start <= begin {
+                    times.push(begin.elapsed());
+                }
             }
             anyhow::Ok(times)
         })
@@ -44,10 +55,10 @@ async fn load(oltp: &Oltp, time: Duration) -> Result<(usize, Vec<Duration>)> {
     for connection in connections.collect::<Vec<_>>() {
         times.extend(connection.await.context("a connection failed")??);
     }
-    Ok((times.len(), times))
+    Ok(times)
 }
 
-fn order(connection: usize, number: usize) -> PutOrder {
+fn order(callers: usize, connection: usize, number: usize) -> PutOrder {
     let line = |line_no: i32| OrderLineValue {
         line_no,
         // Three of many: a shop does not sell the same three to everybody at once.
@@ -60,7 +71,7 @@ fn order(connection: usize, number: usize) -> PutOrder {
         PaymentValue { payment_no: 1, tender_type: "card".to_owned(), amount_minor: 750, ..PaymentValue::default() };
     PutOrder {
         source: "bench".to_owned(),
-        order_no: format!("{connection}-{number}"),
+        order_no: format!("{callers}-{connection}-{number}"),
         channel: "pos".to_owned(),
         store_code: Some("bench".to_owned()),
         member_no: Some(format!("bench-{}", (connection * 131 + number) % MEMBERS + 1)),

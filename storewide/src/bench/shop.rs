@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 const DATABASE: &str = "bench";
 /// SKUs of a furnished store: `bench-1` and on.
 pub const SKUS: usize = 300;
+/// Seconds of a load before what is measured: connections are made, statements planned.
+pub const WARM: u64 = 1;
 /// Members of a furnished store: `bench-1` and on.
 pub const MEMBERS: usize = 1_000;
 
@@ -106,7 +108,7 @@ pub async fn run(oltp: &Oltp, key: &str, noun: &str, body: &Value) -> Result<Don
 }
 
 /// Does work number 0, 1 … so many times a second from several connections, and gives how long each took, reckoned from when it was
-/// due: a store that falls behind cannot hide it.
+/// due: a store that falls behind cannot hide it. The first [`WARM`] seconds do not count.
 ///
 /// # Errors
 /// The first error of the work.
@@ -116,7 +118,7 @@ where
     W: Future<Output = Result<()>> + Send,
 {
     let start = Instant::now();
-    let total = rate * time.as_secs();
+    let total = rate * (WARM + time.as_secs());
     let tasks = (0..connections).map(|connection| {
         let work = work.clone();
         tokio::spawn(async move {
@@ -125,7 +127,9 @@ where
                 let due = start + Duration::from_secs_f64(number as f64 / rate as f64);
                 tokio::time::sleep_until(due.into()).await;
                 work(number).await?;
-                times.push(due.elapsed());
+                if number >= rate * WARM {
+                    times.push(due.elapsed());
+                }
             }
             anyhow::Ok(times)
         })

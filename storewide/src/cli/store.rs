@@ -18,7 +18,7 @@ pub struct Oltp {
 /// What to do with the store.
 #[derive(Debug, Subcommand)]
 pub enum OltpAction {
-    /// Show how the store is: schema, connections, locks, log, archive, sizes, slow statements
+    /// Show schema, connections, locks, log, archive, sizes and what was slow
     #[command(after_help = "Example:\n  storewide oltp status --json")]
     Status {
         /// Print one JSON object

@@ -1,13 +1,14 @@
 //! Runs imports, chunk by chunk. Each line has a key of its own, so that a chunk that was run and not settled, because somebody
 //! died in between, is run again and changes nothing.
 
-use super::TOO_LONG;
+use super::{FORBIDDEN, TOO_LONG};
 use crate::intake::Intake;
 use crate::{error, line, metrics};
 use axum::http::StatusCode;
 use oltp::imports::{ImportFailure, LeasedChunk};
 use oltp::{Context, OltpError};
 use runtime::Problem;
+use runtime::auth::forbidden;
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -98,6 +99,9 @@ fn read(intake: &Intake, text: &[u8]) -> Result<line::Asked, Problem> {
     if text == TOO_LONG {
         let detail = format!("the line is longer than {} bytes", intake.config.line_bytes_max);
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "access.line_too_long", detail));
+    }
+    if let Some(scope) = text.strip_prefix(FORBIDDEN) {
+        return Err(forbidden(&String::from_utf8_lossy(scope)));
     }
     line::read(text)
 }
