@@ -178,7 +178,7 @@ impl Batch {
     /// Waits until the key may send so many more lines: a stream under way is slowed down rather than refused.
     async fn pay(&mut self, lines: usize) {
         loop {
-            let (_, verdict) = self.door.charge(self.caller.principal(), lines as u64);
+            let (_, verdict) = self.door.tap.charge(self.caller.principal(), lines as u64);
             if verdict.wait.is_zero() {
                 return;
             }

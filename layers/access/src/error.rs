@@ -1,6 +1,6 @@
 //! What the door answers when it does not do what it was asked. Texts name fields and limits, never values.
 
-use crate::http::whole_seconds;
+use crate::tap::whole_seconds;
 use axum::http::StatusCode;
 use oltp::OltpError;
 use runtime::Problem;

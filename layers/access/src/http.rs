@@ -2,21 +2,21 @@
 
 use crate::caller::Caller;
 use crate::config::Config;
-use crate::rate::{Buckets, Verdict};
+use crate::intake::Intake;
+use crate::tap::{self, Tap};
 use crate::{batch, error, keys, members, metrics, points, prices, records};
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post};
 use axum::{Json, Router};
 use oltp::command::KINDS;
 use oltp::{Entity, Oltp};
-use runtime::auth::{Guard, Keys, Principal, Rate, Role, require};
+use runtime::auth::{Guard, Keys, Role, require};
 use runtime::{Meter, Problem};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use utoipa::openapi::OpenApi;
 
@@ -34,6 +34,8 @@ pub struct Access {
     pub config: Config,
     /// The document at `/openapi.json`: [`crate::openapi()`], merged with that of the listener's other doors.
     pub openapi: OpenApi,
+    /// What comes in raw; its doors are among the routes.
+    pub intake: Intake,
 }
 
 /// The door while it is open.
@@ -43,22 +45,20 @@ pub(crate) struct Door {
     pub(crate) config: Config,
     pub(crate) batches: Arc<Semaphore>,
     requests: Semaphore,
-    buckets: Buckets,
-    opened: Instant,
+    pub(crate) tap: Tap,
     openapi: OpenApi,
 }
 
 /// The routes of the layer, each behind its role. Has no fallback; merge it with the other routers of the listener.
 pub fn router(access: Access) -> Router {
-    let Access { oltp, meter, config, openapi } = access;
+    let Access { oltp, meter, config, openapi, intake } = access;
     let keys: Arc<dyn Keys> = Arc::new(oltp.clone());
     let door = Arc::new(Door {
         oltp,
         meter,
         batches: Arc::new(Semaphore::new(config.batches_max)),
         requests: Semaphore::new(config.requests_max),
-        buckets: Buckets::default(),
-        opened: Instant::now(),
+        tap: intake.tap.clone(),
         config,
         openapi,
     });
@@ -66,7 +66,7 @@ pub fn router(access: Access) -> Router {
         let guard = Guard { keys: Arc::clone(&keys), role, scope: scope.into() };
         // The last is asked first.
         routes
-            .route_layer(from_fn_with_state(Arc::clone(&door), meter_key))
+            .route_layer(from_fn_with_state(door.tap.clone(), tap::turn))
             .route_layer(from_fn_with_state(guard, require))
     };
     let mut routes = Router::new();
@@ -115,6 +115,7 @@ pub fn router(access: Access) -> Router {
         .route("/openapi.json", get(document))
         .route_layer(from_fn_with_state(Arc::clone(&door), admit))
         .with_state(door)
+        .merge(intake.router())
 }
 
 async fn document(State(door): State<Arc<Door>>) -> Response {
@@ -136,42 +137,6 @@ async fn admit(State(door): State<Arc<Door>>, request: Request, next: Next) -> R
         _ => {}
     }
     response
-}
-
-/// Lets a request pass while its key has not asked too often, and says in every answer how much is left.
-async fn meter_key(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
-    let Some(principal) = request.extensions().get::<Principal>() else { return next.run(request).await };
-    let (rate, verdict) = door.charge(principal, 1);
-    let mut response = if verdict.wait.is_zero() {
-        next.run(request).await
-    } else {
-        door.meter.count(metrics::LIMITED, 1);
-        error::limited(verdict.wait).into_response()
-    };
-    // As the IETF's draft of these headers has it: q, what may come at once; w, the seconds that bring so much; r, what is left now;
-    // t, the seconds until all is there again.
-    let policy = format!("\"key\";q={};w={}", rate.burst, rate.burst.div_ceil(rate.per_s.max(1)));
-    let left = format!("\"key\";r={};t={}", verdict.left, whole_seconds(verdict.full_in));
-    for (name, text) in [("ratelimit-policy", policy), ("ratelimit", left)] {
-        if let Ok(value) = HeaderValue::from_str(&text) {
-            response.headers_mut().insert(HeaderName::from_static(name), value);
-        }
-    }
-    response
-}
-
-/// Seconds, rounded up.
-pub(crate) fn whole_seconds(time: Duration) -> u64 {
-    time.as_secs() + u64::from(time.subsec_nanos() > 0)
-}
-
-impl Door {
-    /// Takes from the bucket of a key.
-    pub(crate) fn charge(&self, principal: &Principal, cost: u64) -> (Rate, Verdict) {
-        let usual = Rate { per_s: self.config.requests_per_s, burst: self.config.burst };
-        let rate = principal.rate.unwrap_or(usual);
-        (rate, self.buckets.take(principal.id, self.opened.elapsed(), cost, rate))
-    }
 }
 
 /// Room for one more batch.

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::receiver::{Receivers, UnknownConnector, resolve};
+use crate::tap::{self, Tap};
 use crate::{deliveries, hooks, imports, router};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -42,6 +43,7 @@ pub struct Intake {
     pub(crate) oltp: Oltp,
     pub(crate) meter: Meter,
     pub(crate) config: Arc<Config>,
+    pub(crate) tap: Tap,
     pub(crate) receivers: Arc<Receivers>,
     /// Room for deliveries that are being taken in.
     pub(crate) deliveries: Arc<Semaphore>,
@@ -80,6 +82,7 @@ impl Intake {
     pub fn with(oltp: Oltp, meter: Meter, config: &Config, receivers: Receivers) -> Self {
         Self {
             oltp,
+            tap: Tap::new(config, meter.clone()),
             meter,
             deliveries: Arc::new(Semaphore::new(config.inbox.deliveries_max)),
             receiving: Arc::new(Semaphore::new(config.imports.receiving_max)),
@@ -93,8 +96,12 @@ impl Intake {
     /// The doors: hooks, which know their callers by themselves; the inbox and imports, each behind its role. Has no fallback.
     pub fn router(&self) -> Router {
         let keys: Arc<dyn Keys> = Arc::new(self.oltp.clone());
-        let behind = |role, scope: &'static str| {
-            from_fn_with_state(Guard { keys: Arc::clone(&keys), role, scope: scope.into() }, require)
+        let behind = |routes: Router<Self>, role, scope: &'static str| {
+            let guard = Guard { keys: Arc::clone(&keys), role, scope: scope.into() };
+            // The last is asked first.
+            routes
+                .route_layer(from_fn_with_state(self.tap.clone(), tap::turn))
+                .route_layer(from_fn_with_state(guard, require))
         };
         let hooks = Router::new().route("/hooks/{connector}/{account}", post(hooks::post));
         let readers = Router::new()
@@ -111,9 +118,9 @@ impl Intake {
             .route("/api/v1/inbox/{id}/replay", post(deliveries::replay));
         Router::new()
             .merge(hooks)
-            .merge(readers.route_layer(behind(Role::Reader, "inbox:read")))
-            .merge(writers.route_layer(behind(Role::Writer, "imports:write")))
-            .merge(admins.route_layer(behind(Role::Admin, "inbox:write")))
+            .merge(behind(readers, Role::Reader, "inbox:read"))
+            .merge(behind(writers, Role::Writer, "imports:write"))
+            .merge(behind(admins, Role::Admin, "inbox:write"))
             // Each door has limits of its own.
             .layer(DefaultBodyLimit::disable())
             .with_state(self.clone())

@@ -30,6 +30,7 @@ pub mod receiver;
 mod records;
 mod router;
 mod scope;
+mod tap;
 
 pub use config::Config;
 pub use http::{Access, POSITION, router};

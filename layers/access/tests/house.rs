@@ -53,12 +53,17 @@ impl House {
         let sources = Sources::embedded();
         let receivers = Receivers::open(&sources, Intake::limits(&config), &secret).unwrap();
         let intake = Intake::with(oltp.clone(), telemetry.meter(Layer::Access), &config, receivers);
-        let access =
-            Access { oltp: oltp.clone(), meter: telemetry.meter(Layer::Access), config, openapi: access::openapi() };
+        let access = Access {
+            oltp: oltp.clone(),
+            meter: telemetry.meter(Layer::Access),
+            config,
+            openapi: access::openapi(),
+            intake: intake.clone(),
+        };
         let listener = runtime::http::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        tokio::spawn(runtime::http::serve(listener, access::router(access).merge(intake.router()), stop.clone()));
+        tokio::spawn(runtime::http::serve(listener, access::router(access), stop.clone()));
         Self { address, admin, writer, reader, client: Client::new(), oltp, intake, stop }
     }
 

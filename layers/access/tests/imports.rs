@@ -151,7 +151,10 @@ async fn lines_are_held_to_the_scopes_of_the_key(version: Version) {
     }
     let failures = house.get(&format!("{path}/failures"), &till).await.text().await.unwrap();
     let failure: Value = serde_json::from_str(failures.trim()).unwrap();
-    assert_eq!((&failure["line"], &failure["status"], &failure["code"]), (&2.into(), &403.into(), &"access.forbidden".into()));
+    assert_eq!(
+        (&failure["line"], &failure["status"], &failure["code"]),
+        (&2.into(), &403.into(), &"access.forbidden".into())
+    );
     assert!(failure["detail"].as_str().unwrap().contains("products:write"), "{failure}");
     assert_eq!(house.value("select count(*)::text from crm.product").await, "0");
 }

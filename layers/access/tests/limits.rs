@@ -32,6 +32,8 @@ async fn a_key_that_asks_too_often_waits(version: Version) {
     let refused = refused.unwrap();
     assert!(refused.headers().contains_key("retry-after") && refused.headers().contains_key("ratelimit"));
     assert_eq!(problem(refused).await.1, "access.rate_limited");
+    let imports = house.get("/api/v1/imports", &key).await;
+    assert!(imports.headers().contains_key("ratelimit"), "all doors take from one bucket");
     assert_eq!(house.get("/api/v1/stores", &house.reader).await.status(), 200, "another key is not held back");
 }
 

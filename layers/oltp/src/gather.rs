@@ -82,9 +82,7 @@ impl Queue {
 impl Prepared {
     /// Whether both may be in one transaction. With a key a lost answer can be asked for again, without one it cannot.
     fn goes_with(&self, other: &Self) -> bool {
-        self.kind == other.kind
-            && self.idempotency.is_some() == other.idempotency.is_some()
-            && other.lines <= LINES_MAX
+        self.kind == other.kind && self.idempotency.is_some() == other.idempotency.is_some() && other.lines <= LINES_MAX
     }
 }
 
@@ -181,13 +179,15 @@ mod tests {
 
     #[test]
     fn one_kind_goes_together_and_what_waits_longest_goes_first() {
-        let mixed = [("order", true, 3), ("return", true, 1), ("order", false, 3), ("order", true, 1), ("return", true, 0)];
+        let mixed =
+            [("order", true, 3), ("return", true, 1), ("order", false, 3), ("order", true, 1), ("return", true, 0)];
         assert_eq!(rounds(queue(&mixed)), [vec![0, 3], vec![1, 4], vec![2]]);
     }
 
     #[test]
     fn what_is_large_goes_alone_and_nobody_waits_for_too_many() {
-        let large = [("order", true, LINES_MAX + 1), ("order", true, 1), ("order", true, LINES_MAX + 1), ("order", true, 1)];
+        let large =
+            [("order", true, LINES_MAX + 1), ("order", true, 1), ("order", true, LINES_MAX + 1), ("order", true, 1)];
         assert_eq!(rounds(queue(&large)), [vec![0], vec![1, 3], vec![2]]);
         let many = rounds(queue(&vec![("order", true, 1); TOGETHER_MAX + 2]));
         assert_eq!(many.iter().map(Vec::len).collect::<Vec<_>>(), [TOGETHER_MAX, 2]);

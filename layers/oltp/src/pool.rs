@@ -8,7 +8,9 @@ use crate::gather::Gather;
 use crate::keys::Principals;
 use crate::slow::SlowLog;
 use crate::{metrics, statement};
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, PoolError, QueueMode, RecyclingMethod, Runtime};
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Pool, PoolError, QueueMode, RecyclingMethod, Runtime,
+};
 use model::{Position, Tokeniser};
 use runtime::Meter;
 use serde::{Deserialize, Serialize};

@@ -112,7 +112,11 @@ impl Oltp {
 
     /// Runs a chunk in one transaction. If that fails because of what is in it, its halves go by themselves, down to the one
     /// command that is bad. Errors only when the store cannot take anything now.
-    pub(crate) async fn chunk(&self, items: &[Prepared], outcomes: &mut [Option<Outcome>]) -> Result<Option<Position>, OltpError> {
+    pub(crate) async fn chunk(
+        &self,
+        items: &[Prepared],
+        outcomes: &mut [Option<Outcome>],
+    ) -> Result<Option<Position>, OltpError> {
         let mut position = None;
         // Each part with how often it met another command that made the same record.
         let mut parts = vec![(items, 0)];

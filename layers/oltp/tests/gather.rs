@@ -31,7 +31,10 @@ async fn put(oltp: &Oltp, who: Context, order: PutOrder) -> Result<Effect, &'sta
 
 async fn commands_that_wait_go_together(version: Version) {
     let shop = narrow(version).await;
-    let who = |n: usize| Context { request_id: format!("r-{n}"), ..if n % 2 == 0 { context() } else { keyed(&n.to_string()) } };
+    let who = |n: usize| Context {
+        request_id: format!("r-{n}"),
+        ..if n % 2 == 0 { context() } else { keyed(&n.to_string()) }
+    };
     let outcomes = join_all((0..200).map(|n| put(&shop, who(n), order(&n.to_string())))).await;
     assert!(outcomes.iter().all(|outcome| *outcome == Ok(Effect::Created)), "{outcomes:?}");
     let transactions: i64 = shop.value("select count(distinct xmin::text) from crm.sales_order").await;
@@ -51,7 +54,7 @@ async fn a_bad_one_harms_no_other(version: Version) {
         let mut order = order(&n.to_string());
         match n {
             // One that a function finds, and one at which the transaction itself ends.
-            20 => order.lines[0] = line(1, "unknown", "1", 100),
+            20 => order.lines[0] = line(1, "unknown", "2", 1_000),
             30 => order.order_no = "0".to_owned(),
             31 => order.lines[0].description = Some("boom".to_owned()),
             _ => {}

@@ -45,10 +45,10 @@ fn trusted(settings: &Settings, parts: &Parts) -> Router {
         meter: parts.telemetry.meter(Layer::Access),
         config: settings.access.clone(),
         openapi: openapi(),
+        intake: parts.intake.clone(),
     };
     let keys: Arc<dyn Keys> = Arc::new(parts.oltp.clone());
     access::router(access)
-        .merge(parts.intake.router())
         .merge(serving::router(parts.serving.clone(), Arc::clone(&keys)))
         .merge(decisions::router(parts.oltp.clone(), Arc::clone(&keys)))
         .merge(operate::router(parts))
