@@ -9,6 +9,7 @@ mod import;
 mod intake;
 mod journey;
 mod mutation;
+mod personal;
 mod program;
 mod schema;
 mod tidy;

@@ -259,6 +259,10 @@ pub fn start_logging_to(file: std::fs::File) {
     }
 }
 
+/// What is logged at no level, whatever is asked for: at `debug` the driver writes the parameters of statements, which are personal.
+const SILENT: &str = "tokio_postgres::query=warn";
+
 fn logged() -> EnvFilter {
-    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED))
+    let asked = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
+    SILENT.parse().map_or_else(|_| EnvFilter::new(LOGGED), |silent| asked.add_directive(silent))
 }

@@ -25,6 +25,8 @@ const HELD: Duration = Duration::from_millis(50);
 /// How long those who got an answer together are given to come back together. What they would lose by going apart is more: the start of a
 /// transaction costs a millisecond.
 const RETURN: Duration = Duration::from_micros(200);
+/// Most transactions between two tries whether they come back.
+const IN_VAIN_MAX: u32 = 63;
 
 type Answer = Result<(Done, Position), OltpError>;
 
@@ -50,12 +52,37 @@ impl Gather {
         act(&mut self.queue.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Lets others run for a moment, until so many wait. Timers are too coarse for it.
-    async fn settle(&self, many: usize) {
+    /// Lets others run for a moment, until so many wait; says whether most came. Timers are too coarse for it.
+    async fn settle(&self, many: usize) -> bool {
         let since = Instant::now();
-        while self.queue(|queue| queue.waiting.len()) < many && since.elapsed() < RETURN {
+        loop {
+            let waiting = self.queue(|queue| queue.waiting.len());
+            if waiting >= many || since.elapsed() >= RETURN {
+                return 2 * waiting >= many;
+            }
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// Whether it is worth waiting for those who got an answer: tills come back with the next order, a shop's visitors do not. After waiting
+/// in vain it waits more and more rarely.
+#[derive(Default)]
+struct Patience {
+    in_vain: u32,
+    left_out: u32,
+}
+
+impl Patience {
+    fn waits(&mut self) -> bool {
+        let waits = self.left_out == 0;
+        self.left_out = self.left_out.saturating_sub(1);
+        waits
+    }
+
+    fn learn(&mut self, came: bool) {
+        self.in_vain = if came { 0 } else { (self.in_vain * 2 + 1).min(IN_VAIN_MAX) };
+        self.left_out = self.in_vain;
     }
 }
 
@@ -106,10 +133,10 @@ impl Oltp {
     fn begin(&self) {
         let oltp = self.clone();
         tokio::spawn(async move {
-            let mut before = 1;
+            let (mut before, mut patience) = (1, Patience::default());
             loop {
-                if before > 1 {
-                    oltp.inner.gather.settle(before).await;
+                if before > 1 && patience.waits() {
+                    patience.learn(oltp.inner.gather.settle(before).await);
                 }
                 let together = oltp.inner.gather.queue(Queue::next);
                 if together.is_empty() {
@@ -182,6 +209,24 @@ mod tests {
         let mixed =
             [("order", true, 3), ("return", true, 1), ("order", false, 3), ("order", true, 1), ("return", true, 0)];
         assert_eq!(rounds(queue(&mixed)), [vec![0, 3], vec![1, 4], vec![2]]);
+    }
+
+    #[test]
+    fn waiting_in_vain_becomes_rare_and_is_taken_up_again() {
+        let mut patience = Patience::default();
+        let mut tries = |rounds, came| {
+            let mut tries = 0;
+            for _ in 0..rounds {
+                if patience.waits() {
+                    tries += 1;
+                    patience.learn(came);
+                }
+            }
+            tries
+        };
+        assert_eq!(tries(1_000, true), 1_000);
+        assert!(tries(1_000, false) < 25);
+        assert!(tries(1_000, true) > 900);
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::borrow::Cow;
 const EMAIL: &str = "[email]";
 /// What stands in the place of a phone number.
 const PHONE: &str = "[phone]";
+/// Longest phone number as people write it, in bytes.
+const NUMBER_MAX: usize = 32;
 /// What stands in the place of a query parameter's value.
 const REDACTED: &str = "[redacted]";
 
@@ -34,6 +36,11 @@ pub(crate) fn mask(text: &str) -> Option<String> {
     if let Some(masked) = with(&now, |_| EMAIL.to_owned()) {
         now = Cow::Owned(masked);
     }
+    if now.contains('+')
+        && let Some(masked) = numbers(&now)
+    {
+        now = Cow::Owned(masked);
+    }
     match now {
         Cow::Owned(masked) => Some(masked),
         Cow::Borrowed(_) => None,
@@ -43,7 +50,45 @@ pub(crate) fn mask(text: &str) -> Option<String> {
 fn is_phone(text: &str) -> bool {
     let text = text.trim_start();
     let number = text.strip_prefix("tel:").unwrap_or(text);
-    number.starts_with('+') && number.len() <= 32 && IdentityKind::Phone.normalise(number).is_ok()
+    number.starts_with('+') && number.len() <= NUMBER_MAX && IdentityKind::Phone.normalise(number).is_ok()
+}
+
+/// Masks phone numbers with a country code inside a text; none when there is none. A plus behind a letter or a digit begins no number: it
+/// adds, or stands for a blank.
+fn numbers(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let (mut out, mut copied, mut from) = (String::new(), 0, 0);
+    while let Some(at) = (from..bytes.len()).find(|&at| bytes.get(at) == Some(&b'+')) {
+        from = at + 1;
+        let behind_word =
+            at > 0 && bytes.get(at - 1).is_some_and(|before| before.is_ascii_alphanumeric() || *before >= 0x80);
+        let end = number_end(bytes, at);
+        let number = text.get(at..end).unwrap_or("");
+        if behind_word || IdentityKind::Phone.normalise(number).is_err() {
+            continue;
+        }
+        out.push_str(text.get(copied..at).unwrap_or(""));
+        out.push_str(PHONE);
+        (copied, from) = (end, end);
+    }
+    if copied == 0 {
+        return None;
+    }
+    out.push_str(text.get(copied..).unwrap_or(""));
+    Some(out)
+}
+
+/// End of a number that begins with the plus at `at`: behind its last digit. Between digits stand two signs at most, as in `) `.
+fn number_end(bytes: &[u8], at: usize) -> usize {
+    let mut end = at + 1;
+    for (place, byte) in bytes.iter().enumerate().skip(at + 1).take(NUMBER_MAX) {
+        match byte {
+            b'0'..=b'9' => end = place + 1,
+            b' ' | b'-' | b'.' | b'(' | b')' if place - end < 2 => {}
+            _ => break,
+        }
+    }
+    end
 }
 
 /// Whether a text is one e-mail address and nothing else.
@@ -155,6 +200,8 @@ mod tests {
             ("?recipient=Ann+Lee&zip=53113&shipping=express", "?recipient=[redacted]&zip=[redacted]&shipping=express"),
             ("+1 (555) 010-9999", "[phone]"),
             ("tel:+15550109999", "[phone]"),
+            ("call +4915112345678 or write to ann@example.com", "call [phone] or write to [email]"),
+            ("+49 (151) 1234-5678, +1 555.010.9999", "[phone], [phone]"),
             ("nul\0byte", "nulbyte"),
         ] {
             assert_eq!(mask(text).as_deref(), Some(masked), "{text}");
@@ -163,9 +210,27 @@ mod tests {
 
     #[test]
     fn other_texts_stay() {
-        for text in
-            ["", "plain", "@handle", "2@home", "50% off", "a@", "@", "@@@@", "%40", "x=1&y=2", "+5", "a@b", "@.", "é@"]
-        {
+        for text in [
+            "",
+            "plain",
+            "1+15550109999",
+            "+ + +",
+            "q=red+15550109999",
+            "+12 3",
+            "+1\n5550109999",
+            "@handle",
+            "2@home",
+            "50% off",
+            "a@",
+            "@",
+            "@@@@",
+            "%40",
+            "x=1&y=2",
+            "+5",
+            "a@b",
+            "@.",
+            "é@",
+        ] {
             assert_eq!(mask(text), None, "{text}");
         }
     }
@@ -174,6 +239,7 @@ mod tests {
     fn a_long_text_of_signs_takes_linear_time() {
         let text = "a@".repeat(200_000);
         assert_eq!(mask(&text), None);
+        assert_eq!(mask(&"+1 2-".repeat(100_000)), None);
         let addresses = "a@b.c ".repeat(50_000);
         assert_eq!(mask(&addresses).unwrap(), "[email] ".repeat(50_000));
     }
