@@ -58,7 +58,8 @@ macro_rules! on_both {
 /// to compile.
 ///
 /// # Panics
-/// When the test does.
+/// When the test does, or no runtime can be made.
+#[expect(clippy::expect_used, reason = "a test that cannot begin should end")]
 pub fn run(test: Pin<Box<dyn Future<Output = ()>>>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime starts").block_on(test);

@@ -33,7 +33,7 @@ async fn commands_that_wait_go_together(version: Version) {
     let shop = narrow(version).await;
     let who = |n: usize| Context {
         request_id: format!("r-{n}"),
-        ..if n % 2 == 0 { context() } else { keyed(&n.to_string()) }
+        ..if n.is_multiple_of(2) { context() } else { keyed(&n.to_string()) }
     };
     let outcomes = join_all((0..200).map(|n| put(&shop, who(n), order(&n.to_string())))).await;
     assert!(outcomes.iter().all(|outcome| *outcome == Ok(Effect::Created)), "{outcomes:?}");
