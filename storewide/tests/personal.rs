@@ -33,6 +33,7 @@ async fn appear(program: &Program) -> String {
     let identity = |kind: &str, value: &str| json!({"kind": kind, "value": value});
     let post = async |path: &str, body: &Value| client.send(client.request(Method::POST, path).json(body)).await;
     let member = json!({"member_no": "z1", "first_name": SECRETS[0], "last_name": SECRETS[1], "birth_date": SECRETS[2],
+        "addresses": [{"label": "home", "lines": [SECRETS[6]]}],
         "identities": [identity("email", SECRETS[3]), identity("phone", "+4915112345678"), identity("card", SECRETS[5])]});
     post("/api/v1/members", &member).await.unwrap();
     let order = json!({"source": "till", "order_no": "z1", "channel": "pos", "store_code": "1", "currency": "EUR",

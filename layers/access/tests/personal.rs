@@ -14,12 +14,20 @@ use tracing::subscriber::DefaultGuard;
 crate::on_both!(a_key_without_the_scope_sees_none, the_scope_shows_them);
 
 /// Values that stand nowhere else.
-const SECRETS: [&str; 6] =
-    ["Zebedeeq", "Quillfeather", "1987-03-29", "zebedeeq.private@example.com", "+4915112345678", "4000123412341234"];
+const SECRETS: [&str; 7] = [
+    "Zebedeeq",
+    "Quillfeather",
+    "1987-03-29",
+    "zebedeeq.private@example.com",
+    "+4915112345678",
+    "4000123412341234",
+    "Quincunx Lane",
+];
 
 fn zebedee() -> Value {
     let identity = |kind: &str, value: &str| json!({"kind": kind, "value": value});
     json!({"member_no": "m9", "first_name": SECRETS[0], "last_name": SECRETS[1], "birth_date": SECRETS[2],
+        "addresses": [{"label": "home", "lines": [SECRETS[6]]}],
         "identities": [identity("email", SECRETS[3]), identity("phone", SECRETS[4]), identity("card", SECRETS[5])]})
 }
 

@@ -137,12 +137,12 @@ pub(crate) fn currency(code: &str) -> Checked {
     })
 }
 
-pub(crate) fn country(code: Option<&str>) -> Checked {
+pub(crate) fn country(pointer: &str, code: Option<&str>) -> Checked {
     match code {
         Some(code) if code.len() != 2 || !code.bytes().all(|byte| byte.is_ascii_uppercase()) => {
             Err(OltpError::invalid(
                 "oltp.invalid_value",
-                "/country_code",
+                pointer,
                 "an ISO 3166 alpha-2 code: two upper-case letters, such as US",
             ))
         }

@@ -3,6 +3,7 @@
 //!
 //! A command names things by *their* codes and numbers; the store answers with ours.
 
+mod address;
 mod brand;
 mod bundle;
 mod campaign;
@@ -31,6 +32,7 @@ mod subscription;
 mod ticket;
 mod tier;
 
+pub use address::AddressValue;
 pub use brand::PutBrand;
 pub use bundle::{ComponentValue, PutBundle};
 pub use campaign::{PutAdSpend, PutCampaign};

@@ -126,7 +126,9 @@ impl Oltp {
         if begin {
             self.begin();
         }
-        answer.await.unwrap_or_else(|_| Err(OltpError::Internal("a transaction ended without an answer".to_owned())))
+        answer
+            .await
+            .unwrap_or_else(|_| Err(OltpError::Unavailable("the transaction ended without an answer".to_owned())))
     }
 
     /// Runs what waits, in one transaction after the other, until nothing does.

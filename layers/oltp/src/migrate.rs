@@ -29,7 +29,7 @@ const fn step(version: i32, name: &'static str, sql: &'static str) -> Migration 
 }
 
 /// All of this program.
-pub const MIGRATIONS: [Migration; 25] = [
+pub const MIGRATIONS: [Migration; 26] = [
     step(1, "schema", include_str!("../migrations/0001_schema.sql")),
     step(2, "records", include_str!("../migrations/0002_records.sql")),
     step(3, "orders", include_str!("../migrations/0003_orders.sql")),
@@ -55,6 +55,7 @@ pub const MIGRATIONS: [Migration; 25] = [
     step(23, "points_commands", include_str!("../migrations/0023_points_commands.sql")),
     step(24, "comments", include_str!("../migrations/0024_comments.sql")),
     step(25, "fewer_starts", include_str!("../migrations/0025_fewer_starts.sql")),
+    step(26, "addresses", include_str!("../migrations/0026_addresses.sql")),
 ];
 
 /// Number of the advisory lock that two starting processes meet at: "storewid" in ASCII.

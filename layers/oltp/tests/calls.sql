@@ -36,6 +36,8 @@ select crm.put_consents(member_id, '[{"id": "00000000-0000-0000-0000-00000000003
 select crm.add_identities(member_id, '[{"id": "00000000-0000-0000-0000-000000000023", "kind": "card", "token": "t-2", "value": "2"}]')
 from crm.member where member_no = 'm1';
 
+select crm.put_addresses(member_id, '[{"label": "home", "lines": ["x"]}, {"label": "away"}]') from crm.member where member_no = 'm1';
+
 select crm.put_pii(member_id, 'Ann', null, '1990-01-01') from crm.member where member_no = 'm1';
 
 -- A new order, a changed one and a wrong one, as `crm.run` passes them on.

@@ -3,7 +3,7 @@ use engine_postgres::Version;
 use engine_postgres::testing::connect;
 use model::IdentityKind::{Card, Email};
 use oltp::command::{
-    ConsentValue, EraseMember, IdentityValue, MergeMembers, PutExternalMembership, PutMember, PutOrder,
+    AddressValue, ConsentValue, EraseMember, IdentityValue, MergeMembers, PutExternalMembership, PutMember, PutOrder,
     UnlinkIdentities, UnmergeMember,
 };
 use oltp::{Command, Effect, Entity};
@@ -27,6 +27,11 @@ fn personal(number: &str) -> PutMember {
             identity(Email, &format!("{SEED}-{number}@example.com")).into(),
             identity(Card, &format!("{SEED}-{number}")).into(),
         ],
+        addresses: vec![AddressValue {
+            label: "home".to_owned(),
+            lines: vec![format!("{SEED} Lane")],
+            ..AddressValue::default()
+        }],
         attributes: Map::from_iter([("note".to_owned(), json!(format!("{SEED} likes tea")))]),
         locale: Some("en-GB".to_owned()),
         consents: vec![ConsentValue {
@@ -190,6 +195,7 @@ async fn an_export_holds_all(version: Version) {
     assert_eq!(shop.export("p2").await.unwrap().unwrap()["member"]["member_no"], "p1");
     assert_eq!(told["merged"][0]["member_no"], "p2");
     assert_eq!(told["personal"].as_array().unwrap().len(), 2);
+    assert_eq!(told["personal"][0]["addresses"][0]["lines"], json!([format!("{SEED} Lane")]));
     assert_eq!(told["identities"].as_array().unwrap().len(), 4);
     assert_eq!(told["evidence"].as_array().unwrap().len(), 2);
     assert!(told["audit"].as_array().unwrap().iter().any(|line| line["action"] == "merged_into"));

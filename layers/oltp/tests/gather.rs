@@ -12,6 +12,7 @@ crate::on_both!(
     commands_that_wait_go_together,
     a_bad_one_harms_no_other,
     one_that_waits_for_a_lock_holds_up_no_other,
+    of_those_who_saw_one_version_one_wins,
     what_nobody_waits_for_is_done,
 );
 
@@ -89,6 +90,25 @@ async fn one_that_waits_for_a_lock_holds_up_no_other(version: Version) {
     held.commit().await.unwrap();
     assert_eq!(waits.await.unwrap(), Ok(Effect::Updated));
     assert_eq!(shop.order("1").await["shipping_minor"], json!(500));
+}
+
+async fn of_those_who_saw_one_version_one_wins(version: Version) {
+    let shop = narrow(version).await;
+    shop.put(order("1")).await;
+    let outcomes = join_all((0..20).map(|n| {
+        let (mut who, mut edit) = (context(), order(if n < 10 { "1" } else { "2" }));
+        // Half of them edit what they saw, the others make or edit another order without having looked.
+        who.if_version = (n < 10).then_some(1);
+        edit.shipping_minor = 100 + n;
+        put(&shop, who, edit)
+    }))
+    .await;
+    let (saw, others) = outcomes.split_at(10);
+    let won = saw.iter().filter(|outcome| **outcome == Ok(Effect::Updated)).count();
+    let lost = saw.iter().filter(|outcome| **outcome == Err("oltp.version_mismatch")).count();
+    assert_eq!((won, lost), (1, 9), "{saw:?}");
+    assert!(others.iter().all(Result::is_ok), "{others:?}");
+    shop.check_books().await;
 }
 
 async fn what_nobody_waits_for_is_done(version: Version) {

@@ -3,8 +3,8 @@ use engine_postgres::Version;
 use model::IdentityKind;
 use model::IdentityKind::{Card, Device, Email, External, Phone, RelayEmail};
 use oltp::command::{
-    ConsentValue, IdentityValue, LookupMember, MemberIdentityValue, PutExternalMembership, PutMember, Strength,
-    UnlinkIdentities,
+    AddressValue, ConsentValue, IdentityValue, LookupMember, MemberIdentityValue, PutExternalMembership, PutMember,
+    Strength, UnlinkIdentities,
 };
 use oltp::{Command, Done, Effect, Entity};
 use serde_json::{Value, json};
@@ -15,9 +15,66 @@ crate::on_both!(
     identities_can_be_taken_away,
     a_till_finds_a_member_in_one_question,
     all_that_was_said_about_consent_stays,
+    addresses_are_put_by_their_labels,
     memberships_elsewhere_are_copies,
     every_table_of_members_says_what_becomes_of_it,
 );
+
+fn address(label: &str, lines: &[&str]) -> AddressValue {
+    let lines = lines.iter().map(|line| (*line).to_owned()).collect();
+    AddressValue { label: label.to_owned(), lines, ..AddressValue::default() }
+}
+
+async fn addresses_are_put_by_their_labels(version: Version) {
+    let shop = Shop::open(version).await;
+    let put = |addresses: Vec<AddressValue>| Command::Member(PutMember { addresses, ..member("m2") });
+    let kept = async || shop.get(Entity::MEMBER, "m2", true).await.unwrap().unwrap()["addresses"].clone();
+    let home = AddressValue {
+        postal_code: Some("45202".to_owned()),
+        country_code: Some("US".to_owned()),
+        ..address("home", &["1 Main Street", "2nd floor"])
+    };
+    let both = vec![home.clone(), address("shipping", &["Dock 4"])];
+    assert_eq!(shop.done(put(both.clone())).await.effect, Effect::Updated);
+    assert_eq!(kept().await, json!(both));
+    // What does not come stays; the same again is no news; another one of a label takes its place; one without lines takes it away.
+    assert_eq!(shop.done(put(Vec::new())).await.effect, Effect::Unchanged);
+    assert_eq!(shop.done(put(vec![home.clone()])).await.effect, Effect::Unchanged);
+    assert_eq!(shop.done(put(vec![address("shipping", &["Dock 5"])])).await.effect, Effect::Updated);
+    assert_eq!(kept().await, json!([home, address("shipping", &["Dock 5"])]));
+    assert_eq!(shop.done(put(vec![address("home", &[])])).await.effect, Effect::Updated);
+    assert_eq!(kept().await, json!([address("shipping", &["Dock 5"])]));
+    // An older update is none.
+    let dated = |at: &str, line: &str| {
+        let at = Some(time(at));
+        let addresses = vec![address("shipping", &[line])];
+        Command::Member(PutMember { source_updated_at: at, addresses, ..member("m2") })
+    };
+    shop.done(dated("2026-01-02T00:00:00Z", "Dock 6")).await;
+    shop.done(dated("2026-01-01T00:00:00Z", "Dock 7")).await;
+    assert_eq!(kept().await, json!([address("shipping", &["Dock 6"])]));
+    // Nobody without the right to personal data sees them.
+    assert!(shop.get(Entity::MEMBER, "m2", false).await.unwrap().unwrap().get("addresses").is_none());
+
+    for (code, pointer, addresses) in [
+        ("oltp.missing", "/addresses/0/label", vec![address("", &["x"])]),
+        ("oltp.duplicate_label", "/addresses/1/label", vec![address("a", &["x"]), address("a", &["y"])]),
+        ("oltp.invalid_count", "/addresses/0/lines", vec![address("a", &["x"; 6])]),
+        ("oltp.missing", "/addresses/0/lines/1", vec![address("a", &["x", " "])]),
+        ("oltp.invalid_count", "/addresses", (0..21).map(|n| address(&n.to_string(), &["x"])).collect()),
+        (
+            "oltp.invalid_value",
+            "/addresses/0/country_code",
+            vec![AddressValue { country_code: Some("usa".to_owned()), ..address("a", &["x"]) }],
+        ),
+    ] {
+        let error = shop.refused(put(addresses)).await;
+        assert_eq!((error.code(), error.pointer()), (code, Some(pointer)), "{error}");
+    }
+    // More than a member may have, a few at a time.
+    shop.done(put((0..19).map(|n| address(&n.to_string(), &["x"])).collect())).await;
+    assert_eq!(shop.refused(put(vec![address("one more", &["x"])])).await.code(), "oltp.out_of_range");
+}
 
 fn known(number: &str, identities: &[(IdentityKind, &str)]) -> PutMember {
     let identities = identities.iter().map(|(kind, value)| identity(*kind, value).into()).collect();

@@ -1,5 +1,6 @@
 //! Members.
 
+use super::address::{self, AddressValue};
 use super::consent::{self, ConsentBody, ConsentValue};
 use super::identity::{self, MemberIdentityValue, TokenBody};
 use super::{Asked, Written, write};
@@ -34,6 +35,9 @@ pub struct PutMember {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = "date")]
     pub birth_date: Option<jiff::civil::Date>,
+    /// Postal addresses to put, each by its label; labels that do not come stay. Personal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<AddressValue>,
     /// Tier, as you say it: one that differs from the stored one holds, whatever the orders say, until it is given back by
     /// `members/tier`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,6 +83,7 @@ impl Asked for PutMember {
 
     fn example() -> Value {
         json!({"member_no": "household-1", "first_name": "Ann", "home_store_code": "367",
+            "addresses": [{"label": "home", "lines": ["1 Main Street"], "postal_code": "45202", "city": "Cincinnati", "country_code": "US"}],
             "identities": [{"kind": "email", "value": "ann@example.com"}],
             "consents": [{"purpose": "marketing", "channel": "email", "status": "granted", "status_at": "2026-01-31T12:00:00Z"}]})
     }
@@ -99,7 +104,8 @@ impl Asked for PutMember {
         optional("/home_store_code", self.home_store_code.as_deref(), CODE_MAX)?;
         optional("/locale", self.locale.as_deref(), 35)?;
         timezone(self.timezone.as_deref())?;
-        country(self.country_code.as_deref())?;
+        country("/country_code", self.country_code.as_deref())?;
+        address::check(&self.addresses)?;
         identity::check(&self.identities, now)?;
         consent::check(&self.consents, now)?;
         attributes(&self.attributes)?;

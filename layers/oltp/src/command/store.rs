@@ -123,7 +123,7 @@ impl Asked for PutStore {
         text("/name", &self.name, TITLE_MAX)?;
         one_of("/type", self.store_type.as_deref(), STORE_TYPES)?;
         timezone(self.timezone.as_deref())?;
-        country(self.country_code.as_deref())?;
+        country("/country_code", self.country_code.as_deref())?;
         optional("/region", self.region.as_deref(), WORD_MAX)?;
         if self.gln.as_deref().is_some_and(|gln| !gtin::is_location(gln)) {
             let detail = "a GLN has 13 digits, the last of them a check digit";
