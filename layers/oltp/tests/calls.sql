@@ -349,6 +349,10 @@ from cart;
 select crm.do_coupon_reserve(jsonb_build_array(jsonb_build_object('i', 0, 'c', '{"actor": "t"}'::jsonb,
     'id', '00000000-0000-0000-0000-0000000000e4', 'b', b || '{"codes": [{"key": "C1"}]}'))) from cart;
 
+select crm.lock_uses('[
+    {"b": {"codes": [{"key": "none"}], "member_no": "m1", "order_source": "till", "order_no": "1"}},
+    {"b": {"codes": [], "buyer_kind": "email", "buyer_token": "none"}}]');
+
 select crm.do_coupon_redeem(jsonb_build_array(jsonb_build_object('i', 0, 'c', '{"actor": "t"}'::jsonb, 'id', gen_random_uuid(),
     'b', b || '{"codes": [{"key": "C1"}]}'))) from cart;
 
