@@ -41,12 +41,15 @@ impl Cluster {
 /// Why PostgreSQL gave up, by its log, which begins with this restore.
 fn why(log: &Path) -> Option<PostgresError> {
     let text = fs::read_to_string(log).ok()?;
-    let last = |word: &str| text.lines().rev().find_map(|line| line.split_once(word).map(|(_, rest)| rest.trim()));
-    let fatal = last("FATAL:")?;
+    let behind = |word: &'static str| {
+        text.lines().rev().filter_map(move |line| line.split_once(word).map(|(_, rest)| rest.trim()))
+    };
+    // Whoever asks whether it is up is turned away with a FATAL, too.
+    let fatal = behind("FATAL:").find(|fatal| !fatal.starts_with("the database system is"))?;
     if !fatal.contains(FELL_SHORT) {
         return Some(PostgresError::Start(fatal.to_owned()));
     }
-    let end = last("last completed transaction was at log time").unwrap_or("unknown");
+    let end = behind("last completed transaction was at log time").next().unwrap_or("unknown");
     Some(PostgresError::Backup(format!(
         "the log ends before the moment that was asked for, or nothing was committed after it; its last transaction is of {end}. Name \
          an earlier moment, or none to restore all there is"
@@ -66,4 +69,26 @@ fn prepare(base: &Path, password: &str, data_dir: &Path) -> Result<(), PostgresE
     write_private(&signal, b"")?;
     account.own(&signal)?;
     sync_tree(&layout.root)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_is_not_that_somebody_was_turned_away() {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let says = |text: &str| {
+            fs::write(log.path(), text).unwrap();
+            why(log.path()).map(|error| error.to_string()).unwrap_or_default()
+        };
+        let turned_away = "1 FATAL:  the database system is in recovery mode\n";
+        let fell_short = format!(
+            "1 LOG:  last completed transaction was at log time 2026-01-31 12:00:00+00\n1 FATAL:  {FELL_SHORT}\n{turned_away}"
+        );
+        let reason = says(&fell_short);
+        assert!(reason.contains("the log ends before") && reason.contains("2026-01-31 12:00:00+00"), "{reason}");
+        assert!(says(&format!("1 FATAL:  could not open file\n{turned_away}")).contains("could not open file"));
+        assert_eq!(says(turned_away), "");
+    }
 }

@@ -54,8 +54,7 @@ macro_rules! on_both {
     };
 }
 
-/// Runs a test on one thread. Not generic, as `tokio::test` is: a runtime's loop of its own for each of some hundred tests takes minutes
-/// to compile.
+/// Runs a test on one thread. Not generic, as `tokio::test` is: some hundred tests share one copy of the runtime's loop.
 ///
 /// # Panics
 /// When the test does, or no runtime can be made.

@@ -2,7 +2,6 @@
 
 use engine_postgres::Version;
 use engine_postgres::testing::{connect, fresh_database};
-use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use model::{Decimal, IdentityKind, Layer, Tokeniser};
 use oltp::command::*;
@@ -29,7 +28,6 @@ impl std::ops::Deref for Shop {
     }
 }
 
-// Boxed: the compiler would put each call of these into the body of each test, which takes it minutes.
 impl Shop {
     /// An empty, migrated store.
     pub async fn empty(version: Version) -> Self {
@@ -52,52 +50,50 @@ impl Shop {
         shop
     }
 
-    pub fn furnish(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async move {
-            let mut commands = vec![Command::Store(store("s1"))];
-            for code in ["a", "b", "c", "d", "e"] {
-                commands.push(Command::Product(product(code)));
-                commands.push(Command::Sku(sku(code)));
-            }
-            let mut known = member("m1");
-            known.identities = vec![identity(IdentityKind::Email, "ann@example.com").into()];
-            commands.push(Command::Member(known));
-            commands.push(Command::Member(member("m2")));
-            let items = commands.into_iter().map(|command| (context(), command)).collect();
-            let (outcomes, _) = self.run_batch(items).await.unwrap();
-            for outcome in outcomes {
-                assert_eq!(outcome.unwrap().effect, Effect::Created);
-            }
-        })
+    pub async fn furnish(&self) {
+        let mut commands = vec![Command::Store(store("s1"))];
+        for code in ["a", "b", "c", "d", "e"] {
+            commands.push(Command::Product(product(code)));
+            commands.push(Command::Sku(sku(code)));
+        }
+        let mut known = member("m1");
+        known.identities = vec![identity(IdentityKind::Email, "ann@example.com").into()];
+        commands.push(Command::Member(known));
+        commands.push(Command::Member(member("m2")));
+        let items = commands.into_iter().map(|command| (context(), command)).collect();
+        let (outcomes, _) = self.run_batch(items).await.unwrap();
+        for outcome in outcomes {
+            assert_eq!(outcome.unwrap().effect, Effect::Created);
+        }
     }
 
     /// Runs a command that must work.
-    pub fn done(&self, command: Command) -> BoxFuture<'_, Done> {
-        Box::pin(async move { self.run(&context(), &command).await.unwrap().0 })
+    pub async fn done(&self, command: Command) -> Done {
+        self.run(&context(), &command).await.unwrap().0
     }
 
     /// Does an action, with a key of its own.
-    pub fn attempt(&self, command: Command) -> BoxFuture<'_, Result<Done, OltpError>> {
-        Box::pin(async move { act(&self.oltp, command).await })
+    pub async fn attempt(&self, command: Command) -> Result<Done, OltpError> {
+        act(&self.oltp, command).await
     }
 
     /// Does an action that must work.
-    pub fn act(&self, command: Command) -> BoxFuture<'_, Done> {
-        Box::pin(async move { self.attempt(command).await.unwrap() })
+    pub async fn act(&self, command: Command) -> Done {
+        self.attempt(command).await.unwrap()
     }
 
     /// Does an action that must not work; gives the code.
-    pub fn cannot(&self, command: Command) -> BoxFuture<'_, &'static str> {
-        Box::pin(async move { self.attempt(command).await.unwrap_err().code() })
+    pub async fn cannot(&self, command: Command) -> &'static str {
+        self.attempt(command).await.unwrap_err().code()
     }
 
     /// Runs a command that must not work.
-    pub fn refused(&self, command: Command) -> BoxFuture<'_, OltpError> {
-        Box::pin(async move { self.run(&context(), &command).await.unwrap_err() })
+    pub async fn refused(&self, command: Command) -> OltpError {
+        self.run(&context(), &command).await.unwrap_err()
     }
 
-    pub fn put(&self, order: PutOrder) -> BoxFuture<'_, Done> {
-        Box::pin(async move { self.done(Command::Order(order)).await })
+    pub async fn put(&self, order: PutOrder) -> Done {
+        self.done(Command::Order(order)).await
     }
 
     /// One value from the database.
@@ -106,58 +102,43 @@ impl Shop {
     }
 
     /// The server's process that waits for a lock in this database, once there is one.
-    pub fn waiting(&self) -> BoxFuture<'_, i32> {
-        Box::pin(async move {
-            let sql =
-                "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-            let deadline = Instant::now() + Duration::from_secs(30);
-            loop {
-                if let Some(row) = self.outside.query_opt(sql, &[]).await.unwrap() {
-                    return row.get(0);
-                }
-                assert!(Instant::now() < deadline, "nobody waits for a lock");
-                tokio::time::sleep(Duration::from_millis(5)).await;
+    pub async fn waiting(&self) -> i32 {
+        let sql = "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            if let Some(row) = self.outside.query_opt(sql, &[]).await.unwrap() {
+                return row.get(0);
             }
-        })
+            assert!(Instant::now() < deadline, "nobody waits for a lock");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
-    pub fn points<'a>(&'a self, member: &'a str) -> BoxFuture<'a, i64> {
-        Box::pin(async move {
-            let member = self.get(oltp::Entity::MEMBER, member, false).await.unwrap().unwrap();
-            member["points"].as_i64().unwrap()
-        })
+    pub async fn points(&self, member: &str) -> i64 {
+        let member = self.get(oltp::Entity::MEMBER, member, false).await.unwrap().unwrap();
+        member["points"].as_i64().unwrap()
     }
 
     /// What must hold whatever happened.
-    pub fn check_books(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async move {
-            let faults: Vec<String> = self
-                .outside
-                .query(include_str!("books.sql"), &[])
-                .await
-                .unwrap()
-                .iter()
-                .map(|row| row.get::<_, String>(0))
-                .collect();
-            assert!(faults.is_empty(), "{faults:?}");
-        })
+    pub async fn check_books(&self) {
+        let faults: Vec<String> = self
+            .outside
+            .query(include_str!("books.sql"), &[])
+            .await
+            .unwrap()
+            .iter()
+            .map(|row| row.get::<_, String>(0))
+            .collect();
+        assert!(faults.is_empty(), "{faults:?}");
     }
 
     /// A page of records.
-    pub fn page<'a>(
-        &'a self,
-        entity: &'static oltp::Entity,
-        query: &'a [(&'a str, &'a str)],
-    ) -> BoxFuture<'a, oltp::Page> {
-        Box::pin(
-            async move { self.list(&oltp::Ask::parse(entity, query.iter().copied()).unwrap(), false).await.unwrap() },
-        )
+    pub async fn page(&self, entity: &'static oltp::Entity, query: &[(&str, &str)]) -> oltp::Page {
+        self.list(&oltp::Ask::parse(entity, query.iter().copied()).unwrap(), false).await.unwrap()
     }
 
-    pub fn order<'a>(&'a self, order_no: &'a str) -> BoxFuture<'a, Value> {
-        Box::pin(
-            async move { self.get(oltp::Entity::ORDER, &format!("till:{order_no}"), false).await.unwrap().unwrap() },
-        )
+    pub async fn order(&self, order_no: &str) -> Value {
+        self.get(oltp::Entity::ORDER, &format!("till:{order_no}"), false).await.unwrap().unwrap()
     }
 }
 
