@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use serving::tables;
 use std::time::{Duration, Instant};
+use storewide::client::Client;
 
 /// Values that stand nowhere else.
 const SECRETS: [&str; 7] = [
@@ -76,38 +77,8 @@ async fn appear(program: &Program) -> String {
     position
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_key_without_the_scope_sees_none_anywhere() {
-    let mut program = Program::start(&[("RUST_LOG", "trace")]).await;
-    program.stock().await;
-    let position = appear(&program).await;
-    let client = program.client();
-    let made = client.request(Method::POST, "/api/v1/keys").json(&json!({"name": "analyst", "role": "reader"}));
-    let key = client.send(made).await.unwrap()["secret"].as_str().unwrap().to_owned();
-    let analyst = storewide::client::Client::new(format!("http://{}", program.addresses()[0]), key).unwrap();
-
-    let begin = Instant::now();
-    while analyst
-        .number("select count(*) from events where message_id in ('z-1', 'z-2')", Some(&position))
-        .await
-        .unwrap()
-        < 2
-    {
-        assert!(begin.elapsed() < SERVED_MAX, "the events are not served");
-    }
-    let mut rows = 0;
-    for name in tables::TABLES.iter().map(|table| table.name).chain(tables::VIEWS.iter().map(|view| view.name)) {
-        let sql = format!("select * from {name}");
-        let answer = analyst.sql_as("csv", &sql, None, 100_000).await.unwrap().text().await.unwrap();
-        rows += answer.lines().count();
-        scan(&sql, &answer);
-    }
-    assert!(rows > 200, "there was hardly anything to scan: {rows} rows");
-
-    let texts = ["select 'x'::date + z1", "select * from customer_360 where member_no = 'z1' and nothing = 1"];
-    for sql in texts {
-        scan(sql, &format!("{:#}", analyst.sql(sql, None, 1).await.unwrap_err()));
-    }
+/// What the API and the pages tell a key.
+async fn scan_doors(analyst: &Client) {
     let get = async |path: &str| {
         let answer = analyst.request(Method::GET, path).send().await.unwrap();
         let status = answer.status();
@@ -144,6 +115,41 @@ async fn a_key_without_the_scope_sees_none_anywhere() {
     let lookup =
         analyst.request(Method::POST, "/api/v1/members/lookup").json(&json!({"kind": "email", "value": SECRETS[3]}));
     scan("a look-up", &lookup.send().await.unwrap().text().await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_without_the_scope_sees_none_anywhere() {
+    let mut program = Program::start(&[("RUST_LOG", "trace")]).await;
+    program.stock().await;
+    let position = appear(&program).await;
+    let client = program.client();
+    let made = client.request(Method::POST, "/api/v1/keys").json(&json!({"name": "analyst", "role": "reader"}));
+    let key = client.send(made).await.unwrap()["secret"].as_str().unwrap().to_owned();
+    let analyst = Client::new(format!("http://{}", program.addresses()[0]), key).unwrap();
+
+    let begin = Instant::now();
+    while analyst
+        .number("select count(*) from events where message_id in ('z-1', 'z-2')", Some(&position))
+        .await
+        .unwrap()
+        < 2
+    {
+        assert!(begin.elapsed() < SERVED_MAX, "the events are not served");
+    }
+    let mut rows = 0;
+    for name in tables::TABLES.iter().map(|table| table.name).chain(tables::VIEWS.iter().map(|view| view.name)) {
+        let sql = format!("select * from {name}");
+        let answer = analyst.sql_as("csv", &sql, None, 100_000).await.unwrap().text().await.unwrap();
+        rows += answer.lines().count();
+        scan(&sql, &answer);
+    }
+    assert!(rows > 200, "there was hardly anything to scan: {rows} rows");
+
+    let texts = ["select 'x'::date + z1", "select * from customer_360 where member_no = 'z1' and nothing = 1"];
+    for sql in texts {
+        scan(sql, &format!("{:#}", analyst.sql(sql, None, 1).await.unwrap_err()));
+    }
+    scan_doors(&analyst).await;
     let metrics = reqwest::get(format!("http://{}/metrics", program.addresses()[2])).await.unwrap();
     scan("metrics", &metrics.text().await.unwrap());
     let log = std::fs::read_to_string(program.data().join("server.log")).unwrap();
