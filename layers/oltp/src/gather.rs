@@ -6,7 +6,7 @@
 //! Only commands of one kind go together: a transaction stays one wave, and nobody waits for a lock of another kind.
 
 use crate::command::Done;
-use crate::error::OltpError;
+use crate::error::{Failure, OltpError};
 use crate::pool::Oltp;
 use crate::prepare::Prepared;
 use model::Position;
@@ -155,6 +155,12 @@ impl Oltp {
         });
     }
 
+    /// Runs one command that was too slow with others by itself; the pool bounds how many of them run at a time.
+    fn alone(&self, prepared: Prepared, caller: oneshot::Sender<Answer>) {
+        let oltp = self.clone();
+        tokio::spawn(async move { oltp.together(vec![Waiting { prepared, caller }]).await });
+    }
+
     async fn together(&self, waiting: Vec<Waiting>) {
         let (mut items, callers): (Vec<_>, Vec<_>) = waiting.into_iter().map(|of| (of.prepared, of.caller)).unzip();
         (0..).zip(&mut items).for_each(|(index, item)| item.index = index);
@@ -166,7 +172,16 @@ impl Oltp {
             let (chunk, after) = rest.split_at(self.fitting(rest));
             match self.chunk(chunk, &mut outcomes).await {
                 Ok(at) => position = at.unwrap_or(position),
-                Err(error) => chunk.iter().for_each(|item| outcomes[item.index] = Some(Err(error.clone()))),
+                // What one of them waits for, such as a lock, is nothing to the others. Nothing was committed.
+                Err(trouble)
+                    if trouble.failure() == Failure::Slow && chunk.len() == callers.len() && chunk.len() > 1 =>
+                {
+                    return items.into_iter().zip(callers).for_each(|(prepared, caller)| self.alone(prepared, caller));
+                }
+                Err(trouble) => {
+                    let error = self.failed(&trouble);
+                    chunk.iter().for_each(|item| outcomes[item.index] = Some(Err(error.clone())));
+                }
             }
             rest = after;
         }

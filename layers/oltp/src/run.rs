@@ -80,11 +80,12 @@ impl Oltp {
             match self.chunk(chunk, &mut outcomes).await {
                 Ok(at) => position = at.or(position),
                 // The store is away: what it has taken is said, the rest is not tried.
-                Err(error) if position.is_some() => {
+                Err(trouble) if position.is_some() => {
+                    let error = self.failed(&trouble);
                     rest.iter().for_each(|item| outcomes[item.index] = Some(Err(error.clone())));
                     break;
                 }
-                Err(error) => return Err(error),
+                Err(trouble) => return Err(self.failed(&trouble)),
             }
             rest = after;
         }
@@ -116,7 +117,7 @@ impl Oltp {
         &self,
         items: &[Prepared],
         outcomes: &mut [Option<Outcome>],
-    ) -> Result<Option<Position>, OltpError> {
+    ) -> Result<Option<Position>, Trouble> {
         let mut position = None;
         // Each part with how often it met another command that made the same record.
         let mut parts = vec![(items, 0)];
@@ -130,15 +131,14 @@ impl Oltp {
                 Err(trouble) => trouble,
             };
             match (trouble.failure(), part) {
+                (Failure::Transient | Failure::Slow, _) if position.is_none() => return Err(trouble),
                 (Failure::Duplicate, [_]) if duplicates < DUPLICATES_MAX => {
                     parts.push((part, duplicates + 1));
                 }
-                // What is slow is so for one of them, as one that waits for a lock.
-                (Failure::Duplicate | Failure::Range | Failure::Fault | Failure::Slow, [_, _, ..]) => {
+                (Failure::Duplicate | Failure::Range | Failure::Fault, [_, _, ..]) => {
                     let (first, second) = part.split_at(part.len() / 2);
                     parts.extend([(second, 0), (first, 0)]);
                 }
-                (Failure::Transient, _) if position.is_none() => return Err(self.failed(&trouble)),
                 _ => {
                     let error = self.failed(&trouble);
                     part.iter().for_each(|item| outcomes[item.index] = Some(Err(error.clone())));

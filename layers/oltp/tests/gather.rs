@@ -12,6 +12,7 @@ crate::on_both!(
     commands_that_wait_go_together,
     a_bad_one_harms_no_other,
     one_that_waits_for_a_lock_holds_up_no_other,
+    one_that_gets_no_lock_fails_alone,
     of_those_who_saw_one_version_one_wins,
     what_nobody_waits_for_is_done,
 );
@@ -90,6 +91,27 @@ async fn one_that_waits_for_a_lock_holds_up_no_other(version: Version) {
     held.commit().await.unwrap();
     assert_eq!(waits.await.unwrap(), Ok(Effect::Updated));
     assert_eq!(shop.order("1").await["shipping_minor"], json!(500));
+}
+
+async fn one_that_gets_no_lock_fails_alone(version: Version) {
+    let impatient = Config { gather_transactions: 1, lock_timeout_ms: 500, ..Config::default() };
+    let shop = Shop::with(version, impatient).await;
+    shop.furnish().await;
+    shop.put(order("1")).await;
+    let mut other = connect(&shop.pg).await.unwrap();
+    let held = other.transaction().await.unwrap();
+    held.execute("select from crm.sales_order where order_no = '1' for update", &[]).await.unwrap();
+    let outcomes = join_all((1..=10).map(|n| {
+        let mut order = order(&n.to_string());
+        order.shipping_minor = 500;
+        put(&shop, context(), order)
+    }))
+    .await;
+    assert_eq!(outcomes[0], Err("oltp.unavailable"));
+    assert!(outcomes[1..].iter().all(|outcome| *outcome == Ok(Effect::Created)), "{outcomes:?}");
+    held.commit().await.unwrap();
+    assert_eq!(shop.order("1").await["shipping_minor"], json!(0));
+    shop.check_books().await;
 }
 
 async fn of_those_who_saw_one_version_one_wins(version: Version) {
