@@ -1,7 +1,9 @@
 -- Where members live and have things sent: personal, so it stands beside names and birth dates, and goes with them.
 
-alter table crm.member_pii add column addresses jsonb not null default '[]'
-    check (jsonb_typeof(addresses) = 'array' and jsonb_array_length(addresses) <= 20);
+alter table crm.member_pii add column addresses jsonb not null default '[]';
+-- The rows that are there already are checked in the next migration, beside traffic.
+alter table crm.member_pii add constraint member_pii_addresses_check
+    check (jsonb_typeof(addresses) = 'array' and jsonb_array_length(addresses) <= 20) not valid;
 comment on column crm.member_pii.addresses is
     'Postal addresses, by label: {label, recipient, lines, postal_code, city, region, country_code}, each label once.';
 
