@@ -41,6 +41,9 @@ async fn appear(program: &Program) -> String {
         "placed_at": "2026-01-31T12:00:00Z", "buyer": identity("email", SECRETS[3]),
         "lines": [{"line_no": 1, "sku_code": "1", "quantity": "1", "unit_price_minor": 100}]});
     let position = post("/api/v1/orders", &order).await.unwrap()["position"].as_str().unwrap().to_owned();
+    let addresses = json!({"source": "till", "order_no": "z1",
+        "addresses": [{"label": "shipping", "recipient": SECRETS[0], "lines": [SECRETS[6]]}]});
+    post("/api/v1/orders/addresses", &addresses).await.unwrap();
     // Refused, each with something personal in it.
     let stranger = json!({"member_no": "z2", "birth_date": "soon", "first_name": SECRETS[0]});
     assert!(post("/api/v1/members", &stranger).await.is_err());

@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Tables that must not travel: personal data, secrets, what only the store itself needs. Each with its reason.
 const UNPUBLISHED: &[(&str, &str)] = &[
-    ("member_pii", "names and birth dates"),
+    ("member_pii", "names, birth dates and postal addresses"),
+    ("order_pii", "postal addresses"),
     ("member_identity_value", "addresses, numbers"),
     ("consent_evidence", "what a member wrote or signed"),
     ("coupon_code", "codes are worth money"),

@@ -24,6 +24,11 @@ const SECRETS: [&str; 7] = [
     "Quincunx Lane",
 ];
 
+fn sent_to(order: &str) -> Value {
+    json!({"source": "till", "order_no": order,
+        "addresses": [{"label": "shipping", "recipient": SECRETS[0], "lines": [SECRETS[6]]}]})
+}
+
 fn zebedee() -> Value {
     let identity = |kind: &str, value: &str| json!({"kind": kind, "value": value});
     json!({"member_no": "m9", "first_name": SECRETS[0], "last_name": SECRETS[1], "birth_date": SECRETS[2],
@@ -84,6 +89,9 @@ async fn a_key_without_the_scope_sees_none(version: Version) {
     guest["member_no"] = Value::Null;
     guest["buyer"] = json!({"kind": "email", "value": SECRETS[3]});
     house.put("/api/v1/orders", &guest).await;
+    for order in ["o9", "o10"] {
+        house.put("/api/v1/orders/addresses", &sent_to(order)).await;
+    }
     let auditor = house.scoped(Role::Admin, &["audit:read", "members:read", "orders:read"]).await;
     for key in [&house.reader, &house.writer, &auditor] {
         for entity in Entity::ALL {
@@ -139,6 +147,12 @@ async fn refusals(house: &House) {
 
 async fn the_scope_shows_them(version: Version) {
     let house = House::open(version).await;
+    house.furnish().await;
+    house.put("/api/v1/orders", &order("o9")).await;
+    house.put("/api/v1/orders/addresses", &sent_to("o9")).await;
+    let packer = house.scoped(Role::Reader, &["orders:read", "pii:read"]).await;
+    let shown: Value = house.get("/api/v1/orders/till:o9", &packer).await.json().await.unwrap();
+    assert_eq!(shown["addresses"][0]["recipient"], SECRETS[0]);
     house.put("/api/v1/members", &zebedee()).await;
     let clerk = house.scoped(Role::Reader, &["members:read", "pii:read"]).await;
     for key in [&clerk, &house.admin] {

@@ -7,8 +7,21 @@ alter table crm.member_pii add constraint member_pii_addresses_check
 comment on column crm.member_pii.addresses is
     'Postal addresses, by label: {label, recipient, lines, postal_code, city, region, country_code}, each label once.';
 
--- Puts addresses of a member, each by its label: one without lines takes that label's away, labels that do not come stay. Gives 1 if
--- something changed.
+-- Addresses after others were put, each by its label: one without lines takes that label's away, labels that do not come stay.
+create function crm.with_addresses(stored jsonb, given jsonb) returns jsonb
+language plpgsql as $$
+begin
+    return (
+        select coalesce(jsonb_agg(a.value order by a.value ->> 'label'), '[]')
+        from (
+            select g.value from jsonb_array_elements(given) g where g.value ? 'lines'
+            union all
+            select s.value from jsonb_array_elements(stored) s
+            where not exists (select from jsonb_array_elements(given) g where g.value ->> 'label' = s.value ->> 'label')) a);
+end
+$$;
+
+-- Puts addresses of a member, whose row is locked. Gives 1 if something changed.
 create function crm.put_addresses(member uuid, given jsonb) returns bigint
 language plpgsql as $$
 declare
@@ -18,15 +31,9 @@ begin
     if coalesce(given, '[]') = '[]' then
         return 0;
     end if;
-    -- The member's row is locked.
-    select p.addresses into stored from crm.member_pii p where p.member_id = put_addresses.member;
-    select coalesce(jsonb_agg(a.value order by a.value ->> 'label'), '[]') into put
-    from (
-        select g.value from jsonb_array_elements(given) g where g.value ? 'lines'
-        union all
-        select s.value from jsonb_array_elements(coalesce(stored, '[]')) s
-        where not exists (select from jsonb_array_elements(given) g where g.value ->> 'label' = s.value ->> 'label')) a;
-    if put = coalesce(stored, '[]') then
+    stored := coalesce((select p.addresses from crm.member_pii p where p.member_id = put_addresses.member), '[]');
+    put := crm.with_addresses(stored, given);
+    if put = stored then
         return 0;
     end if;
     insert into crm.member_pii as t (member_id, addresses) values (put_addresses.member, put)

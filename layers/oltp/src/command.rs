@@ -18,6 +18,7 @@ mod member;
 mod membership;
 mod merge;
 mod order;
+mod order_addresses;
 mod points;
 mod points_program;
 mod points_reservation;
@@ -50,6 +51,7 @@ pub use member::PutMember;
 pub use membership::PutExternalMembership;
 pub use merge::{MergeMembers, UnmergeMember};
 pub use order::{OrderLineValue, PaymentValue, PutOrder};
+pub use order_addresses::PutOrderAddresses;
 pub use points::{AdjustPoints, BurnPoints, EarnPoints, MemberName, TransferPoints};
 pub use points_program::PutPointsProgram;
 pub use points_reservation::{CapturePoints, RefundPoints, ReleasePoints, ReservePoints};
@@ -260,6 +262,7 @@ commands! {
     Sku(PutSku),
     Member(PutMember),
     Order(PutOrder),
+    OrderAddresses(PutOrderAddresses),
     Return(PutReturn),
     Campaign(PutCampaign),
     AdSpend(PutAdSpend),

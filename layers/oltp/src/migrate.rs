@@ -29,7 +29,7 @@ const fn step(version: i32, name: &'static str, sql: &'static str) -> Migration 
 }
 
 /// All of this program.
-pub const MIGRATIONS: [Migration; 27] = [
+pub const MIGRATIONS: [Migration; 28] = [
     step(1, "schema", include_str!("../migrations/0001_schema.sql")),
     step(2, "records", include_str!("../migrations/0002_records.sql")),
     step(3, "orders", include_str!("../migrations/0003_orders.sql")),
@@ -57,6 +57,7 @@ pub const MIGRATIONS: [Migration; 27] = [
     step(25, "fewer_starts", include_str!("../migrations/0025_fewer_starts.sql")),
     step(26, "addresses", include_str!("../migrations/0026_addresses.sql")),
     step(27, "addresses_checked", include_str!("../migrations/0027_addresses_checked.sql")),
+    step(28, "order_addresses", include_str!("../migrations/0028_order_addresses.sql")),
 ];
 
 /// Number of the advisory lock that two starting processes meet at: "storewid" in ASCII.

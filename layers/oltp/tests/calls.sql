@@ -38,6 +38,14 @@ from crm.member where member_no = 'm1';
 
 select crm.put_addresses(member_id, '[{"label": "home", "lines": ["x"]}, {"label": "away"}]') from crm.member where member_no = 'm1';
 
+select crm.with_addresses('[{"label": "home", "lines": ["x"]}]', '[{"label": "home"}, {"label": "away", "lines": ["y"]}]');
+
+-- One new, the same again, one of an order that is not there.
+select crm.do_order_addresses('[
+    {"i": 0, "c": {"actor": "t"}, "b": {"source": "till", "order_no": "1", "addresses": [{"label": "shipping", "lines": ["x"]}]}},
+    {"i": 1, "c": {"actor": "t"}, "b": {"source": "till", "order_no": "1", "addresses": [{"label": "shipping", "lines": ["x"]}]}},
+    {"i": 2, "c": {"actor": "t"}, "b": {"source": "till", "order_no": "none", "addresses": [{"label": "shipping", "lines": ["x"]}]}}]');
+
 select crm.put_pii(member_id, 'Ann', null, '1990-01-01') from crm.member where member_no = 'm1';
 
 -- A new order, a changed one and a wrong one, as `crm.run` passes them on.

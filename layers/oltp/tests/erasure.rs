@@ -4,7 +4,7 @@ use engine_postgres::testing::connect;
 use model::IdentityKind::{Card, Email};
 use oltp::command::{
     AddressValue, ConsentValue, EraseMember, IdentityValue, MergeMembers, PutExternalMembership, PutMember, PutOrder,
-    UnlinkIdentities, UnmergeMember,
+    PutOrderAddresses, UnlinkIdentities, UnmergeMember,
 };
 use oltp::{Command, Effect, Entity};
 use serde_json::{Map, json};
@@ -19,6 +19,19 @@ fn erase(number: &str) -> Command {
     Command::MemberErase(EraseMember { member_no: number.to_owned() })
 }
 
+fn address(label: &str) -> AddressValue {
+    AddressValue { label: label.to_owned(), lines: vec![format!("{SEED} Lane")], ..AddressValue::default() }
+}
+
+fn sent_to(order: &str) -> Command {
+    Command::OrderAddresses(PutOrderAddresses {
+        source: "till".to_owned(),
+        order_no: order.to_owned(),
+        addresses: vec![address("shipping")],
+        source_updated_at: None,
+    })
+}
+
 fn personal(number: &str) -> PutMember {
     PutMember {
         first_name: Some(format!("{SEED} first")),
@@ -27,11 +40,7 @@ fn personal(number: &str) -> PutMember {
             identity(Email, &format!("{SEED}-{number}@example.com")).into(),
             identity(Card, &format!("{SEED}-{number}")).into(),
         ],
-        addresses: vec![AddressValue {
-            label: "home".to_owned(),
-            lines: vec![format!("{SEED} Lane")],
-            ..AddressValue::default()
-        }],
+        addresses: vec![address("home")],
         attributes: Map::from_iter([("note".to_owned(), json!(format!("{SEED} likes tea")))]),
         locale: Some("en-GB".to_owned()),
         consents: vec![ConsentValue {
@@ -57,6 +66,7 @@ impl Shop {
                 ..order(&format!("of-{number}"))
             };
             self.put(put).await;
+            self.done(sent_to(&format!("of-{number}"))).await;
             let mut back = giving_back(&format!("r-{number}"), &format!("of-{number}"), &[(1, "1")]);
             back.reason = Some(format!("{SEED} did not like it"));
             self.done(Command::Return(back)).await;
@@ -102,6 +112,7 @@ async fn what_is_personal_goes_and_the_books_stay(version: Version) {
             "member",
             "member_identity_value",
             "member_pii",
+            "order_pii",
             "sales_order",
             "sales_return"
         ]
@@ -168,6 +179,9 @@ async fn an_erased_member_takes_nothing(version: Version) {
     assert_eq!(shop.act(Command::MemberUnlink(unlink)).await.effect, Effect::Unchanged);
     assert_eq!(shop.cannot(erase("nobody")).await, "oltp.unknown_member");
 
+    assert_eq!(shop.refused(sent_to("of-p1")).await.code(), "oltp.member_closed");
+    assert_eq!(shop.refused(sent_to("of-p2")).await.code(), "oltp.member_closed");
+
     // An order of before that is sent again is taken, and brings nothing personal back.
     let put = PutOrder {
         member_no: Some("p1".to_owned()),
@@ -207,6 +221,7 @@ async fn an_export_holds_all(version: Version) {
     );
     let first = &sections["sales_order"]["rows"][0];
     assert_eq!((first["order_line"].as_array().unwrap().len(), first["payment"].as_array().unwrap().len()), (2, 1));
+    assert_eq!(first["order_pii"][0]["addresses"][0]["label"], "shipping");
     assert!(sections["points_ledger"]["rows"].as_array().unwrap().len() >= 2);
 
     // A section that is longer than a page goes on where it says.

@@ -20,6 +20,7 @@ mod keys;
 mod members;
 mod merges;
 mod migrations;
+mod order_addresses;
 mod orders;
 mod partition_sizes;
 mod partitions;

@@ -1,4 +1,4 @@
-//! Postal addresses of members.
+//! Postal addresses of members and orders.
 
 use crate::check::{Checked, WORD_MAX, count, country, optional, text};
 use crate::error::OltpError;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use utoipa::ToSchema;
 
-/// Most addresses of a member; the database holds to it, too.
+/// Most addresses of a member or an order; the database holds to it, too.
 const ADDRESSES_MAX: usize = 20;
 /// Most lines of an address, and the longest, in characters.
 const LINES_MAX: usize = 5;
@@ -16,10 +16,10 @@ const LINE_MAX: usize = 256;
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddressValue {
-    /// What it is to the member, such as home, shipping or billing: each once. Another address with this label takes its place.
+    /// What it is for, such as home, shipping or billing: each once. Another address with this label takes its place.
     #[schema(example = "home")]
     pub label: String,
-    /// Who is there, if not the member.
+    /// Who is there, if not the member who buys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<String>,
     /// Street and house, flat, floor, as they are printed: 1 to 5. Without lines the address of this label is taken away.
@@ -39,7 +39,7 @@ pub struct AddressValue {
     pub country_code: Option<String>,
 }
 
-/// Whether these could be the addresses of a member.
+/// Whether these could be the addresses of a member or an order.
 pub(crate) fn check(addresses: &[AddressValue]) -> Checked {
     count("/addresses", addresses.len(), 0, ADDRESSES_MAX)?;
     let mut labels = HashSet::new();

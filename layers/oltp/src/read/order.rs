@@ -38,6 +38,7 @@ impl Entity {
                     from crm.order_event e where e.order_id = t.order_id)",
             ),
         ],
+        merges: &["(select jsonb_build_object('addresses', p.addresses) from crm.order_pii p where p.order_id = t.order_id)"],
         filters: &[
             Filter::UPDATED_SINCE,
             Filter::status(ORDER_STATUSES),
