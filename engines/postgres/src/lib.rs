@@ -47,7 +47,7 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Directory of the binaries `postgres` and `initdb`; found by [`Installation::find`] where it is not given.
     pub bin_dir: Option<PathBuf>,
-    /// `shared_buffers`, in MiB. Small, since PostgreSQL shares a laptop with all else.
+    /// `shared_buffers`, in MiB; what is not used takes no memory. Small, since PostgreSQL shares a laptop with all else.
     pub shared_buffers_mb: u32,
     /// WAL that a replication slot may hold back, in MiB; by default 10 GiB or a fifth of the disk, whichever is less.
     pub max_slot_wal_keep_mb: Option<u64>,
@@ -66,7 +66,7 @@ impl Settings {
         Self {
             data_dir: data_dir.into(),
             bin_dir: None,
-            shared_buffers_mb: 64,
+            shared_buffers_mb: 256,
             max_slot_wal_keep_mb: None,
             max_connections: 100,
             archive: None,

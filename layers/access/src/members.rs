@@ -55,8 +55,8 @@ pub(crate) async fn export(
         return Err(forbidden(PERSONAL));
     }
     let found = match (section, after) {
-        (Some(section), after) => door.oltp.export_section(&id, &section, after).await,
-        (None, None) => door.oltp.export(&id).await,
+        (Some(section), after) => door.oltp.export_section(&caller.context, &id, &section, after).await,
+        (None, None) => door.oltp.export(&caller.context, &id).await,
         (None, Some(_)) => return Err(error::query(told)),
     };
     let found = found.map_err(|error| error::of_store(&error, ""))?;
@@ -85,7 +85,7 @@ pub(crate) fn describe(document: &mut OpenApi) {
         .description(Some(
             "Identities, personal data, consents with their history, orders, returns, points, coupons, tickets, decisions, merges and the last \
              lines of the audit log. Each of `sections` has its first 100 rows; where `next` is not null, `section` and `after` get the next. \
-             For keys that see personal data.",
+             For keys that see personal data; who asked for it stands in the audit log.",
         ))
         .response("200", answer("The export, or the rows of one section", "Record", &shown));
     let after = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));

@@ -35,6 +35,10 @@ async fn an_export_is_for_those_who_see_personal_data(version: Version) {
     house.put("/api/v1/orders", &order("1")).await;
     let export: Value = house.get("/api/v1/members/m1/export", &house.admin).await.json().await.unwrap();
     assert_eq!(export["personal"][0]["first_name"], "Annabel");
+    let noted = house
+        .value("select string_agg(action, ',') from crm.audit_log where action = 'exported' and actor <> ''")
+        .await;
+    assert_eq!(noted, "exported");
     assert_eq!(export["sections"]["sales_order"]["rows"].as_array().unwrap().len(), 1);
     let orders = "/api/v1/members/m1/export?section=sales_order";
     let page: Value = house.get(orders, &house.admin).await.json().await.unwrap();

@@ -1,6 +1,6 @@
 //! Looking members up at the till, exporting all that is held about one, and letting tiers run out.
 
-use crate::command::LookupMember;
+use crate::command::{Context, LookupMember};
 use crate::error::OltpError;
 use crate::pool::Oltp;
 use crate::statement;
@@ -28,22 +28,26 @@ impl Oltp {
     }
 
     /// All that is held about a member and those merged into it, by our id or your number: the first [`EXPORT_ROWS`] rows of each section.
-    /// A section that goes on says where, by `next`; none where there is no such member. It is personal throughout.
+    /// A section that goes on says where, by `next`; none where there is no such member. It is personal throughout: who asked for it stands
+    /// in the audit log before it is given.
     ///
     /// # Errors
     /// [`OltpError::Unavailable`] when the server does not answer.
-    pub async fn export(&self, id: &str) -> Result<Option<Value>, OltpError> {
+    pub async fn export(&self, context: &Context, id: &str) -> Result<Option<Value>, OltpError> {
         let Some(uuid) = named(id) else { return Ok(None) };
+        self.note_export(context, uuid, id).await?;
         let rows = self.read(statement::EXPORT_MEMBER, &[&uuid, &id, &EXPORT_ROWS], true, true).await?;
         Ok(rows.first().map(|row| row.get(0)))
     }
 
-    /// The rows of one section of an export behind `after`, and `next`; none where there is no such member or section.
+    /// The rows of one section of an export behind `after`, and `next`; none where there is no such member or section. The first page stands
+    /// in the audit log, as [`Self::export`] does.
     ///
     /// # Errors
     /// [`OltpError::Unavailable`] when the server does not answer.
     pub async fn export_section(
         &self,
+        context: &Context,
         id: &str,
         section: &str,
         after: Option<Uuid>,
@@ -52,9 +56,17 @@ impl Oltp {
         if named(section).is_none() {
             return Ok(None);
         }
+        if after.is_none() {
+            self.note_export(context, uuid, id).await?;
+        }
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] = [&uuid, &id, &section, &after, &EXPORT_ROWS];
         let rows = self.read(statement::EXPORT_SECTION, &parameters, true, true).await?;
         Ok(rows.first().map(|row| row.get(0)))
+    }
+
+    async fn note_export(&self, context: &Context, uuid: Option<Uuid>, id: &str) -> Result<(), OltpError> {
+        let Context { actor, reason, request_id, .. } = context;
+        self.query(statement::AUDIT_EXPORT, &[&uuid, &id, actor, reason, request_id]).await.map(drop)
     }
 }
 

@@ -75,6 +75,8 @@ statements! {
     LOOKUP_MEMBER = "lookup_member";
     /// All that is held about a member.
     EXPORT_MEMBER = "export_member";
+    /// Notes that it was asked for.
+    AUDIT_EXPORT = "audit_export";
     /// A page of one section of that.
     EXPORT_SECTION = "export_section";
     /// Places members anew whose tier has come to its end.

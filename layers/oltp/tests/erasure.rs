@@ -204,9 +204,9 @@ async fn an_erased_member_takes_nothing(version: Version) {
 async fn an_export_holds_all(version: Version) {
     let shop = Shop::open(version).await;
     shop.two_persons().await;
-    let told = shop.export("p1").await.unwrap().unwrap();
+    let told = shop.export(&context(), "p1").await.unwrap().unwrap();
     // The merged member's number asks for the same person.
-    assert_eq!(shop.export("p2").await.unwrap().unwrap()["member"]["member_no"], "p1");
+    assert_eq!(shop.export(&context(), "p2").await.unwrap().unwrap()["member"]["member_no"], "p1");
     assert_eq!(told["merged"][0]["member_no"], "p2");
     assert_eq!(told["personal"].as_array().unwrap().len(), 2);
     assert_eq!(told["personal"][0]["addresses"][0]["lines"], json!([format!("{SEED} Lane")]));
@@ -232,7 +232,7 @@ async fn an_export_holds_all(version: Version) {
     let mut after: Option<Uuid> = None;
     let mut seen = Vec::new();
     loop {
-        let page = shop.export_section("p1", "sales_order", after).await.unwrap().unwrap();
+        let page = shop.export_section(&context(), "p1", "sales_order", after).await.unwrap().unwrap();
         seen.extend(page["rows"].as_array().unwrap().iter().map(|row| row["order_no"].as_str().unwrap().to_owned()));
         match page["next"].as_str() {
             Some(next) => after = Some(next.parse().unwrap()),
@@ -242,10 +242,17 @@ async fn an_export_holds_all(version: Version) {
     seen.sort();
     seen.dedup();
     assert_eq!(seen.len(), 152);
-    assert!(shop.export("nobody").await.unwrap().is_none());
+    assert!(shop.export(&context(), "nobody").await.unwrap().is_none());
     for section in ["api_key", "member_pii", "", "nothing"] {
-        assert!(shop.export_section("p1", section, None).await.unwrap().is_none(), "{section}");
+        assert!(shop.export_section(&context(), "p1", section, None).await.unwrap().is_none(), "{section}");
     }
+    // Each that was given stands in the audit log once, whatever the number of its pages.
+    let noted = "select count(*) from crm.audit_log where action = 'exported' and entity = 'member' and actor = 'test' and request_id = 'r-1'";
+    let before: i64 = shop.value(noted).await;
+    shop.export(&context(), "p1").await.unwrap().unwrap();
+    shop.export_section(&context(), "p1", "sales_order", None).await.unwrap().unwrap();
+    shop.export_section(&context(), "p1", "sales_order", after).await.unwrap().unwrap();
+    assert_eq!(shop.value::<i64>(noted).await, before + 2);
     // Nobody's but the member's.
     assert!(!told.to_string().contains("ann@example.com"));
 }
